@@ -1,0 +1,104 @@
+"""Activity: what happened in the core, without prices and without cycles (docs/semantics.md, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Order is the order of the last axis of `Activity.totals`; names and meanings: semantics section 5.
+FIELDS: tuple[str, ...] = (
+    "events",
+    "graded_events",
+    "spikes",
+    "psi_nonzero",
+    "trace_words",
+    "trace_nonzero",
+    "signal_nonzero",
+    "signal_words",
+    "error_words",
+    "error_products",
+    "update_rows",
+    "update_words",
+    "update_products",
+    "random_advances",
+    "sat_membrane",
+    "sat_readout",
+    "sat_trace",
+    "sat_error",
+    "sat_delta",
+    "sat_gradient",
+    "sat_weight",
+    "underflow_error",
+)
+N_FIELDS = len(FIELDS)
+FIELD_INDEX: Mapping[str, int] = {name: i for i, name in enumerate(FIELDS)}
+SATURATION_FIELDS: tuple[str, ...] = tuple(name for name in FIELDS if name.startswith("sat_"))
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Totals of one pass over `n_samples` samples.
+
+    Attributes:
+        totals: int64 [n_steps + 1, n_layers, N_FIELDS]; row n_steps holds the applies of accumulated gradients.
+        n_samples: samples summed over.
+        n_applies: how often accumulated gradients were applied.
+        learning: whether learning was on.
+        synapse_lanes, trace_lanes: declared word widths L and M, in columns.
+    """
+
+    totals: NDArray[np.int64]
+    n_samples: int
+    n_applies: int
+    learning: bool
+    synapse_lanes: int
+    trace_lanes: int
+
+    @property
+    def n_steps(self) -> int:
+        return int(self.totals.shape[0]) - 1
+
+    @property
+    def n_layers(self) -> int:
+        return int(self.totals.shape[1])
+
+    def per_layer(self, name: str) -> list[int]:
+        """Sum of one field over all steps (applies excluded), per layer."""
+        return [int(v) for v in self.totals[:-1, :, FIELD_INDEX[name]].sum(axis=0)]
+
+    def applied(self, name: str) -> list[int]:
+        """One field of the applies, per layer."""
+        return [int(v) for v in self.totals[-1, :, FIELD_INDEX[name]]]
+
+    def total(self, name: str) -> int:
+        """Sum of one field over steps, applies and layers."""
+        return int(self.totals[:, :, FIELD_INDEX[name]].sum())
+
+
+    def plus(self, other: Activity) -> Activity:
+        """Activity of two passes with the same shapes and word widths, one after the other."""
+        return replace(
+            self,
+            totals=self.totals + other.totals,
+            n_samples=self.n_samples + other.n_samples,
+            n_applies=self.n_applies + other.n_applies,
+        )
+
+
+@dataclass(frozen=True)
+class SampleTrace:
+    """Ordered events and bitmaps of a declared subset of samples, for replay on another chip.
+
+    Attributes:
+        sample_indices: indices of the samples in their split.
+        bitmaps: per signal name ("event/<layer>", "trace/<layer>", "psi/<layer>", "signal/<layer>") a bool array
+            [n_subset, n_steps, width]. Event addresses are the set bits, in ascending order.
+    """
+
+    sample_indices: NDArray[np.int64]
+    bitmaps: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)

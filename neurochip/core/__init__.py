@@ -1,0 +1,1 @@
+"""The simulator's inner loops: integer and float kernels, event-driven, compiled by numba."""

@@ -1,0 +1,74 @@
+"""All options of numba, in one place: `jit`, and a disk cache that cannot go stale.
+
+numba's cache looks at the file of the function it compiles, not at the modules that file imports, so an edited
+helper would leave old machine code in use. The cache directory is therefore named after a hash of all kernel sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from platformdirs import user_cache_dir
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+BOUNDSCHECK: bool = os.environ.get("NEUROCHIP_BOUNDSCHECK", "") == "1"
+"""Whether kernels check every index; set by the environment variable NEUROCHIP_BOUNDSCHECK=1 (for tests, slow)."""
+
+
+def source_hash() -> str:
+    """Return 16 hex digits over all sources of this package and the versions of numba and Python."""
+    digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
+    for path in sorted(Path(__file__).parent.glob("**/*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_directory() -> Path:
+    """Return the directory of compiled kernels: the user's cache, or a private one under the temporary directory."""
+    name = f"numba-{source_hash()}" + ("-boundscheck" if BOUNDSCHECK else "")
+    for base in (Path(user_cache_dir("neurochip")), _temporary_base()):
+        if _is_writable(base / name):
+            return base / name
+    return Path(tempfile.mkdtemp(prefix="neurochip-"))
+
+
+def _temporary_base() -> Path:
+    user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"neurochip-{user}"
+
+
+def _is_writable(directory: Path) -> bool:
+    try:
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+        # numba unpickles what it finds there, so another user's directory must not be used.
+        return not hasattr(os, "getuid") or directory.stat().st_uid == directory.parent.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+_CACHE_DIRECTORY = None if os.environ.get("NUMBA_CACHE_DIR") else str(cache_directory())
+
+
+def jit(function: Function) -> Function:
+    """Compile a kernel: no fast-math, IEEE division by zero, interpreter lock released, machine code cached on disk."""
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    # numba reads the directory when it decorates; set only for that moment, other users of numba keep their own.
+    if _CACHE_DIRECTORY is not None:
+        config.CACHE_DIR = _CACHE_DIRECTORY
+    try:
+        decorate: Any = numba.njit(cache=True, boundscheck=BOUNDSCHECK, nogil=True, error_model="numpy")
+        return cast(Function, decorate(function))
+    finally:
+        config.CACHE_DIR = before

@@ -1,0 +1,144 @@
+"""The float twin of the integer core: the same learning rules in float64 or float32, without quantisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neurochip.core import float_kernels
+from neurochip.core import float_state as fs
+from neurochip.core.float_spec import FloatSpec
+from neurochip.errors import UserError
+from neurochip.events import EventDataset
+
+DTYPES = ("float64", "float32")
+
+
+@dataclass(frozen=True, eq=False)
+class FloatRun:
+    """What one pass over samples gave; n = samples run, C = classes.
+
+    Attributes:
+        predictions: int64 [n], argmax of the summed readout, ties to the lowest class.
+        readout_sums: [n, C], z summed over the steps.
+        losses: float64 [n], cross-entropy averaged over the steps.
+        spikes_per_layer: int64 [layers], output spikes summed over samples and steps (0 for the readout).
+        probes: name -> array [probed samples, T, width]: "potential/l", "spike/l" and, while learning, "psi/l",
+            "trace/l", "d/l", "signal/l".
+    """
+
+    predictions: NDArray[np.int64]
+    readout_sums: NDArray[np.floating[Any]]
+    losses: NDArray[np.float64]
+    spikes_per_layer: NDArray[np.int64]
+    probes: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class FloatCore:
+    """A spiking network that learns in floating point (docs/semantics.md without quantisation).
+
+    Attributes:
+        weights: per layer, (n_in + 1, n_out), last row the bias; views that `run` changes in place.
+        gradients: same shapes; accumulated and not yet applied.
+    """
+
+    def __init__(self, spec: FloatSpec, weights: Sequence[ArrayLike], dtype: str = "float64") -> None:
+        """Copy `weights`, one (n_in + 1, n_out) array per layer; dtype is "float64" or "float32".
+
+        Raises:
+            UserError: for another dtype, or weights that do not fit the layers.
+        """
+        if dtype not in DTYPES:
+            raise UserError(f"dtype = {dtype!r} is not one of {', '.join(DTYPES)}")
+        fs.check_weights(spec, weights)
+        self.spec = spec
+        self.dtype = np.dtype(dtype)
+        flat_weights, self.weights = fs.flat_views(spec, self.dtype)
+        flat_gradients, self.gradients = fs.flat_views(spec, self.dtype)
+        for layer, view, values in zip(spec.layers, self.weights, weights, strict=True):
+            view[...] = values
+            if not layer.bias:
+                view[-1] = 0
+        self._network = fs.new_network(spec, flat_weights, flat_gradients)
+        self._rule = fs.new_rule(spec)
+        self._state = fs.new_state(spec, self.dtype)
+        self._pending = 0
+
+    def run(
+        self,
+        dataset: EventDataset,
+        order: ArrayLike,
+        learn: bool,
+        probe_slots: ArrayLike | None = None,
+        end_of_epoch: bool = True,
+    ) -> FloatRun:
+        """Run the samples `order` (indices into `dataset`), learning or not.
+
+        `probe_slots`, one per entry of `order`, gives the place of that sample in the probe arrays, or -1.
+        At the end of an epoch the gradients of an incomplete batch are applied; otherwise the next run completes it.
+
+        Raises:
+            UserError: if the data set, the order or the slots do not fit the network.
+        """
+        rule = self._rule if learn else self._rule._replace(credit=fs.CREDIT_NONE, update=fs.UPDATE_NONE)
+        result, pending = self._run(dataset, order, probe_slots, rule, self._network, self._pending)
+        if learn:
+            if pending and end_of_epoch:
+                float_kernels.apply_gradients(self._network, rule.rate)
+                pending = 0
+            self._pending = pending
+        return result
+
+    def gradient(self, dataset: EventDataset, index: int) -> list[NDArray[np.floating[Any]]]:
+        """Return sum_t p_i g_j of one sample, the weights frozen: no rate and no 1/T; shapes as `weights`.
+
+        For credit "unroll" with reset_path "exact" it is T times the gradient of the loss averaged over the steps.
+
+        Raises:
+            UserError: if the credit of the rule is "none".
+        """
+        if self.spec.credit == "none":
+            raise UserError("credit = 'none' has no gradient; choose trace, spike or unroll")
+        flat, views = fs.flat_views(self.spec, self.dtype)
+        rule = self._rule._replace(update=fs.UPDATE_ACCUMULATE, batch=0)
+        self._run(dataset, [index], None, rule, self._network._replace(gradients=flat), 0)
+        return views
+
+    def _run(
+        self,
+        dataset: EventDataset,
+        order: ArrayLike,
+        probe_slots: ArrayLike | None,
+        rule: fs.Rule,
+        network: fs.Network,
+        pending: int,
+    ) -> tuple[FloatRun, int]:
+        samples = np.array(order, dtype=np.int64, ndmin=1)
+        slots = np.full(samples.size, -1) if probe_slots is None else np.array(probe_slots, dtype=np.int64, ndmin=1)
+        self._check(dataset, samples, slots)
+        results = fs.new_results(self.spec, self._state, slots)
+        events = fs.event_arrays(dataset)
+        pending = float_kernels.run_samples(events, network, rule, self._state, results, samples, pending)
+        probes = {}
+        if probe_slots is not None:
+            probes = fs.probes_by_name(self.spec, network, results, rule.credit != fs.CREDIT_NONE)
+        predictions = np.argmax(results.readout_sums, axis=1)
+        return FloatRun(predictions, results.readout_sums, results.losses, results.spike_totals, probes), pending
+
+    def _check(self, dataset: EventDataset, samples: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+        first, n_classes = self.spec.layers[0], self.spec.layers[-1].n_out
+        if (dataset.n_inputs, dataset.n_steps) != (first.n_in, self.spec.n_steps):
+            raise UserError(
+                f"the data set has {dataset.n_inputs} inputs and {dataset.n_steps} steps; "
+                f"the network has {first.n_in} and {self.spec.n_steps}"
+            )
+        if samples.min(initial=0) < 0 or samples.max(initial=-1) >= dataset.n_samples:
+            raise UserError(f"order holds sample indices outside 0 to {dataset.n_samples - 1}")
+        if samples.size and dataset.labels[samples].max() >= n_classes:
+            raise UserError(f"labels reach {dataset.labels[samples].max()}; the readout has {n_classes} classes")
+        if slots.shape != samples.shape or slots.min(initial=0) < -1:
+            raise UserError(f"probe_slots needs {samples.size} entries, each -1 or a place")

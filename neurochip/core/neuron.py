@@ -1,0 +1,71 @@
+"""Leak and phase 2, fire (semantics section 2, 3.1.1 and 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurochip.core._jit import jit
+from neurochip.core.layout import LEAK_IS_CONSTANT, LEAK_IS_SHIFT
+
+
+@jit
+def leak_magnitudes(values, kind, value):
+    """x <- sign(x) * L(|x|), towards zero; every kind. values: int32 [n]."""
+    if kind == LEAK_IS_SHIFT:
+        amount = value & 31
+        round_up = np.int32((1 << amount) - 1)
+        for j in range(values.shape[0]):
+            x = values[j]
+            # sign(x) * (m - ceil(m / 2^k)) without a branch: flip to the magnitude and back.
+            sign = np.int32(x >> 31)
+            m = np.int32(np.int32(x ^ sign) - sign)
+            m = np.int32(m - np.int32(np.int32(m + round_up) >> amount))
+            values[j] = np.int32(np.int32(m ^ sign) - sign)
+    elif kind == LEAK_IS_CONSTANT:
+        for j in range(values.shape[0]):
+            x = np.int64(values[j])
+            m = (abs(x) * value) >> 16
+            values[j] = m if x >= 0 else -m
+    else:
+        for j in range(values.shape[0]):
+            values[j] = 0
+
+
+@jit
+def fire(u, n_out, threshold, reset_zero, spikes):
+    """Fire and reset: u becomes u_after_reset; the spiking addresses go to `spikes`; returns their number."""
+    count = 0
+    for j in range(n_out):
+        spikes[count] = j
+        count += u[j] >= threshold
+    if reset_zero:
+        for k in range(count):
+            u[spikes[k]] = 0
+    else:
+        for k in range(count):
+            u[spikes[k]] -= threshold
+    return count
+
+
+@jit
+def surrogate_codes(u, n_out, threshold, shift, table, psi):
+    """psi <- table[clamp((u - threshold) >> shift, -32, 31)] from u before the reset; returns how many are nonzero."""
+    nonzero = 0
+    amount = shift & 31
+    for j in range(n_out):
+        index = np.int32(np.int32(u[j] - threshold) >> amount)
+        code = table[max(-32, min(31, index)) + 32]
+        psi[j] = code
+        nonzero += code != 0
+    return nonzero
+
+
+@jit
+def rounded_shift(x, shift, nearest):
+    """Right shift with the rounding of learning signals: ties away from zero, or floor. int64."""
+    if shift == 0:
+        return x
+    if nearest:
+        m = (abs(x) + (1 << (shift - 1))) >> shift
+        return m if x >= 0 else -m
+    return x >> shift

@@ -1,0 +1,1 @@
+"""Encoders: images, audio and raw events become steps of events, one encoder per file."""

@@ -1,0 +1,169 @@
+"""The HDF5 form of event recordings; `docs/event-format.md` defines it.
+
+A file is judged by the shapes and types it declares before any array is read, so that a damaged or hostile file
+costs an error message and no memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurochip.errors import UserError
+from neurochip.events import MAX_TIME_US, Recordings, SensorSize, check_offsets, check_sensor_size
+
+EVENT_DATASETS = ("x", "y", "p")
+
+
+def read_splits(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the splits (top-level groups that hold `offsets` and `labels`) of an event file."""
+    import h5py
+
+    with _opened(path) as file:
+        groups = [name for name, item in file.items() if isinstance(item, h5py.Group)]
+        return tuple(name for name in groups if "offsets" in file[name] and "labels" in file[name])
+
+
+def read_text_attributes(path: str | Path) -> dict[str, str]:
+    """Return the root attributes that are text, such as `title` and `license`."""
+    with _opened(path) as file:
+        return {key: value for key, value in file.attrs.items() if isinstance(value, str)}
+
+
+def read_recordings(path: str | Path, split: str, sensor_size: SensorSize | None = None) -> Recordings:
+    """Read one split of an event file.
+
+    `sensor_size` (width, height, polarities) replaces the file's root attribute of that name. Raises UserError for a
+    missing, damaged or ill-formed file, naming the file, the data set and what is allowed.
+    """
+    with _opened(path) as file:
+        size = _sensor_size(file, sensor_size)
+        group = _split_group(file, split)
+        time_name = "t" if "t" in group else "dt"
+        n_events = _declared_length(group, "x", allow_bool=False)
+        for name in ("y", "p", time_name):
+            length = _declared_length(group, name, allow_bool=name == "p")
+            if length != n_events:
+                raise UserError(f"{split}/{name} has {length} entries; it must have as many as {split}/x, {n_events}")
+        n_samples = _declared_length(group, "labels", allow_bool=False)
+        n_offsets = _declared_length(group, "offsets", allow_bool=False)
+        if n_offsets != n_samples + 1:
+            raise UserError(f"{split}/offsets has {n_offsets} entries; {n_samples} labels ask for {n_samples + 1}")
+        arrays = {name: group[name][:] for name in (*EVENT_DATASETS, time_name, "offsets", "labels")}
+        try:
+            if time_name == "dt":
+                arrays["t"] = _times_from_differences(arrays.pop("dt"), arrays["offsets"])
+            return Recordings(**arrays, sensor_size=size)
+        except UserError as error:
+            raise UserError(f"{split}/{error}") from None
+
+
+def write_recordings(
+    path: str | Path, splits: Mapping[str, Recordings], attrs: Mapping[str, Any] | None = None
+) -> None:
+    """Write splits of recordings of one sensor to an event file, with `attrs` as root attributes.
+
+    The file is written beside its final place and then renamed, so a reader never sees half of it. Raises UserError
+    if the sensor sizes differ, OSError if the folder cannot be written.
+    """
+    import h5py
+
+    target = Path(path)
+    sizes = {recordings.sensor_size for recordings in splits.values()}
+    if len(sizes) != 1:
+        raise UserError(f"{target}: sensor_size of the splits is {sorted(sizes)}; all splits must share one")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update({"time_unit": "microsecond", **(attrs or {}), "sensor_size": np.array(sizes.pop())})
+            for split, recordings in splits.items():
+                for name in (*EVENT_DATASETS, "t", "offsets", "labels"):
+                    values = getattr(recordings, name)
+                    options: dict[str, Any] = {"compression": "gzip", "shuffle": True} if len(values) else {}
+                    file.create_dataset(f"{split}/{name}", data=values, **options)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """Open an HDF5 file and name it in every error that its content causes."""
+    import h5py
+
+    place = Path(path)
+    try:
+        if not place.is_file():
+            raise UserError("task.path must name an existing HDF5 event file, and there is none here")
+        with h5py.File(place, "r") as file:
+            yield file
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    # h5py reports damage as any of these, depending on where in the file it is.
+    except (OSError, RuntimeError, KeyError, MemoryError) as error:
+        detail = str(error).strip("'\"") or type(error).__name__
+        raise UserError(f"{place}: task.path must name a readable HDF5 event file ({detail})") from error
+
+
+def _sensor_size(file: Any, override: SensorSize | None) -> SensorSize:
+    if override is not None:
+        return check_sensor_size(override, "task.sensor_size")
+    if "sensor_size" not in file.attrs:
+        raise UserError("no root attribute sensor_size, so task.sensor_size must give [width, height, polarities]")
+    return check_sensor_size(file.attrs["sensor_size"], "root attribute sensor_size")
+
+
+def _split_group(file: Any, split: str) -> Any:
+    import h5py
+
+    if not isinstance(file.get(split), h5py.Group):
+        found = ", ".join(sorted(map(str, file))) or "nothing"
+        raise UserError(f"no group {split!r} with x, y, p, t or dt, offsets and labels (found: {found})")
+    group = file[split]
+    required = (*EVENT_DATASETS, "offsets", "labels")
+    missing = [name for name in required if name not in group]
+    if "t" not in group and "dt" not in group:
+        missing.append("t (or dt)")
+    if missing:
+        raise UserError(f"{split} lacks {', '.join(missing)}; a split needs x, y, p, t or dt, offsets and labels")
+    return group
+
+
+def _declared_length(group: Any, name: str, allow_bool: bool) -> int:
+    """Return the declared length of a one-dimensional integer data set whose values are really in the file."""
+    import h5py
+
+    item, key = group[name], f"{group.name.lstrip('/')}/{name}"
+    if not isinstance(item, h5py.Dataset) or len(item.shape or ()) != 1:
+        raise UserError(f"{key} must be a data set with one dimension")
+    if item.dtype.kind not in ("iub" if allow_bool else "iu"):
+        raise UserError(f"{key} is stored as {item.dtype}; it must be integers")
+    length = int(item.shape[0])
+    if item.chunks:
+        declared, stored = math.ceil(length / item.chunks[0]), item.id.get_num_chunks()
+    else:
+        declared, stored = length * item.dtype.itemsize, item.id.get_storage_size()
+    if stored < declared:
+        unit = "chunks" if item.chunks else "bytes"
+        raise UserError(f"{key} declares {length} entries in {declared} {unit} and stores {stored}; all must be stored")
+    return length
+
+
+def _times_from_differences(differences: NDArray[Any], offsets: NDArray[Any]) -> NDArray[np.int64]:
+    """Return t, the running sum of dt within each sample."""
+    # One running sum serves all samples, so the sum over all of them must fit 64 bits.
+    if np.abs(differences.astype(np.float64)).sum() >= 2.0**62:
+        raise UserError(f"dt holds {differences.max()}; within a sample it must add up to at most {MAX_TIME_US}")
+    starts = check_offsets("offsets", offsets, len(offsets), len(differences)).astype(np.int64)
+    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(differences, dtype=np.int64)])
+    times: NDArray[np.int64] = running[1:] - np.repeat(running[starts[:-1]], np.diff(starts))
+    return times

@@ -1,0 +1,95 @@
+"""What a microarchitecture takes and gives: the timing side of a chip, the zero gates, counts and cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from neurochip.counters import Count
+from neurochip.errors import UserError
+
+RMW_CYCLES: Mapping[str, int] = {"1rw": 2, "1r1w": 1}
+
+
+class MemoryPorts(Protocol):
+    """One memory of a chip, as far as cycles and capacity need it."""
+
+    @property
+    def ports(self) -> str: ...  # "1rw": one access per clock; "1r1w": one read and one write per clock
+    @property
+    def words(self) -> int: ...
+
+
+class ChipTiming(Protocol):
+    """The numbers of a chip that decide accesses and cycles; a chip has more, prices among them."""
+
+    @property
+    def lanes(self) -> int: ...  # L: columns in a synapse, neuron, error and gradient word
+    @property
+    def trace_lanes(self) -> int: ...  # M: traces in a trace word
+    @property
+    def scan_width(self) -> int: ...  # bits of a bitmap searched for the next set bit in one clock
+    @property
+    def history_word_bits(self) -> int: ...  # H
+    @property
+    def memories(self) -> Mapping[str, MemoryPorts]: ...
+    @property
+    def div_cycles(self) -> int: ...  # clocks of one division
+    @property
+    def pipeline_latency_cycles(self) -> int: ...  # clocks from the last word read to the last word written
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Which zeros a chip skips; a gate that is off changes counts and cycles, never a weight."""
+
+    zero_trace: bool = True  # rows with p = 0 are not updated
+    zero_error: bool = True  # words whose learning signals are all 0 are neither read back in space nor updated
+    zero_surrogate: bool = True  # rows of neurons with ψ = 0 are not read back in space
+
+
+ALL_GATES = Gates()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Accesses, operations and cycles.
+
+    Attributes:
+        counts: one record per (key, phase, layer, widths), none of them 0.
+        cycles_by_phase: cycles of every phase of `neurochip.counters.PHASES`.
+        cycles: their sum.
+        stalls: cycles lost, by cause; they are part of `cycles`.
+    """
+
+    counts: tuple[Count, ...]
+    cycles_by_phase: Mapping[str, float]
+    cycles: float
+    stalls: Mapping[str, float] = field(default_factory=dict)
+
+
+def per_sample(counted: Counted, n_samples: int) -> Counted:
+    """Divide counts and cycles by a number of samples; UserError if that is not positive."""
+    if n_samples < 1:
+        raise UserError(f"counts per sample need at least 1 sample, not {n_samples}")
+    return Counted(
+        counts=tuple(replace(count, number=count.number / n_samples) for count in counted.counts),
+        cycles_by_phase={phase: cycles / n_samples for phase, cycles in counted.cycles_by_phase.items()},
+        cycles=counted.cycles / n_samples,
+        stalls={cause: cycles / n_samples for cause, cycles in counted.stalls.items()},
+    )
+
+
+def rmw_cycles(chip: ChipTiming, memory: str) -> int:
+    """Clocks of one read-modify-write of a word: 2 on a 1rw memory, 1 on a pipelined 1r1w memory.
+
+    Raises:
+        UserError: if the chip has no such memory, or its ports are not one of the two kinds.
+    """
+    if memory not in chip.memories:
+        raise UserError(f"the chip has no memory memories.{memory}, which this rule needs")
+    ports = chip.memories[memory].ports
+    if ports not in RMW_CYCLES:
+        raise UserError(f'memories.{memory}.ports of the chip is "{ports}"; allowed are {", ".join(RMW_CYCLES)}')
+    return RMW_CYCLES[ports]

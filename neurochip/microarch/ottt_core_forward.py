@@ -1,0 +1,120 @@
+"""Forward phases of `ottt_core`: deliver, fire, trace, history (docs/microarchitecture.md, sections 3 to 5 and 9)."""
+
+from __future__ import annotations
+
+from neurochip.microarch.interface import rmw_cycles
+from neurochip.microarch.ottt_core_site import Site, Work
+from neurochip.microarch.shapes import (
+    ceil_div,
+    event_bits,
+    fifo_bits,
+    history_groups_bits,
+    keeps_trace,
+    leak_operations,
+    potential_bits,
+    readout_sum_bits,
+)
+
+SURROGATE_INDEX_BITS = 6  # 64 entries, semantics section 2
+
+
+def deliver(site: Site) -> Work:
+    """Every input event adds its row of weights to the potentials, word by word."""
+    work = Work("deliver", site.index)
+    events, graded = site.seen["events"], site.seen["graded_events"]
+    row_words = events * site.words
+    work.add("event_fifo_write", (fifo_bits(site.spec, site.index),), events)
+    work.add("event_fifo_read", (fifo_bits(site.spec, site.index),), events)
+    work.add("synapse_read", site.synapse_word, row_words)
+    work.add("neuron_read", site.potential_word, row_words)
+    work.add("neuron_write", site.potential_word, row_words)
+    n_out = site.layer.n_out
+    work.add("ac", (potential_bits(site.spec, site.index),), (events - graded) * n_out)
+    work.add("mac", (site.spec.weight_bits, event_bits(site.spec, site.index)), graded * n_out)
+    work.cycles = row_words * rmw_cycles(site.chip, "neuron")
+    return work
+
+
+def fire(site: Site) -> Work:
+    """Every step ends with one pass over the potentials of a hidden layer, or over the sums of the readout."""
+    return _read_out(site) if site.is_readout else _fire_hidden(site)
+
+
+def _fire_hidden(site: Site) -> Work:
+    """Threshold, reset, ψ; the word is written back leaked and with the bias, ready for the next step."""
+    work = Work("fire", site.index)
+    spec, layer = site.spec, site.layer
+    pass_words, neurons = site.sample_steps * site.words, site.sample_steps * layer.n_out
+    width = (spec.membrane_bits,)
+    work.add("neuron_read", site.potential_word, pass_words)
+    work.add("neuron_write", site.potential_word, pass_words)
+    work.add("compare", width, neurons)
+    work.add_all(leak_operations(layer.leak_kind, spec.membrane_bits), neurons)
+    if layer.bias:
+        work.add("synapse_read", site.synapse_word, pass_words)
+        work.add("add", width, neurons)
+    if layer.reset == "subtract":
+        work.add("add", width, site.seen["spikes"])
+    if site.learning:
+        work.add("add", width, neurons)  # u − θ
+        work.add("lut", (SURROGATE_INDEX_BITS, spec.surrogate_bits), neurons)
+        if not site.unrolls:
+            work.add("error_write", site.surrogate_word, pass_words)
+    work.cycles = pass_words * rmw_cycles(site.chip, "neuron") + _latency(site)
+    return work
+
+
+def _read_out(site: Site) -> Work:
+    """z is added to Σz, and its words are set to the bias for the next step."""
+    work = Work("fire", site.index)
+    pass_words = site.sample_steps * site.words
+    sum_bits = readout_sum_bits(site.spec)
+    sum_word = (site.chip.lanes * sum_bits,)
+    work.add("neuron_read", site.potential_word, pass_words)
+    work.add("neuron_write", site.potential_word, pass_words)
+    work.add("neuron_read", sum_word, pass_words)
+    work.add("neuron_write", sum_word, pass_words)
+    work.add("add", (sum_bits,), site.sample_steps * site.layer.n_out)
+    if site.layer.bias:
+        work.add("synapse_read", site.synapse_word, pass_words)
+    # Two vectors in one memory, z and Σz: two read-modify-writes per word.
+    work.cycles = 2 * pass_words * rmw_cycles(site.chip, "neuron") + _latency(site)
+    return work
+
+
+def _latency(site: Site) -> int:
+    return site.sample_steps * site.chip.pipeline_latency_cycles
+
+
+def trace(site: Site) -> Work:
+    """Every trace word that holds a nonzero trace or an event decays and takes its events."""
+    work = Work("trace", site.index)
+    if not site.learning or not keeps_trace(site.spec, site.index):
+        return work
+    chip, layer, bits = site.chip, site.layer, site.spec.trace_bits
+    words = site.seen["trace_words"]
+    work.add("trace_read", site.trace_word, words)
+    work.add("trace_write", site.trace_word, words)
+    work.add_all(leak_operations(layer.trace_leak_kind, bits), words * chip.trace_lanes)
+    work.add("add", (bits,), site.seen["events"])
+    if site.spec.trace_gate > 0:
+        work.add("compare", (bits,), words * chip.trace_lanes)  # decides the bit of the scanned bitmap
+    windows = ceil_div(ceil_div(layer.n_in, chip.trace_lanes), chip.scan_width)
+    clears = site.n_samples  # all valid bits at once, one clock
+    work.cycles = words * rmw_cycles(chip, "trace") + site.sample_steps * windows + clears
+    return work
+
+
+def history(site: Site) -> Work:
+    """What the reverse pass needs is written once per step and read back once."""
+    work = Work("history", site.index)
+    if not site.unrolls:
+        return work
+    word_bits = site.chip.history_word_bits
+    for index, bits in history_groups_bits(site.spec):
+        if index == site.index:
+            words = site.sample_steps * ceil_div(bits, word_bits)
+            work.add("history_write", (word_bits,), words)
+            work.add("history_read", (word_bits,), words)
+            work.cycles += 2 * words
+    return work

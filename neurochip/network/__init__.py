@@ -1,0 +1,1 @@
+"""Networks: shapes, initial weights, calibration of formats, and the resolved specifications of the cores."""

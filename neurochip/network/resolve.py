@@ -1,0 +1,154 @@
+"""From an experiment, a rule and calibrated fracs to the specifications of the integer core and its float twin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neurochip.config import Experiment
+from neurochip.core.float_spec import FloatLayerSpec, FloatSpec
+from neurochip.errors import UserError
+from neurochip.fixed_point import LearningRateCode, encode_learning_rate, quantise_scalar
+from neurochip.network.shape import Fracs, LayerShape, leak_factor
+from neurochip.rules.presets import Rule
+from neurochip.spec import CoreSpec, LayerSpec
+
+DEFAULT_LEARNING_RATE = 0.5
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Word widths of the chip in columns, declared to the core for its activity: L and M."""
+
+    synapse: int
+    trace: int
+
+
+def learning_rate_of(experiment: Experiment, rule: Rule) -> float:
+    """The learning rate asked for: learning.rates.<rule>, else learning.learning_rate, else the default."""
+    learning = experiment.learning
+    if rule.name in learning.rates:
+        return learning.rates[rule.name]
+    return learning.learning_rate if learning.learning_rate is not None else DEFAULT_LEARNING_RATE
+
+
+def batch_of(experiment: Experiment, rule: Rule) -> int:
+    """Samples per apply: learning.batch for accumulating rules, 1 otherwise."""
+    return experiment.learning.batch if rule.update == "accumulate" else 1
+
+
+def rate_code(experiment: Experiment, rule: Rule) -> LearningRateCode:
+    """The realised learning rate per step: eta = learning_rate / (T * batch) as m * 2^-s."""
+    eta = learning_rate_of(experiment, rule) / (experiment.task.steps * batch_of(experiment, rule))
+    return encode_learning_rate(eta, experiment.learning.rate_bits)
+
+
+def core_spec(
+    experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs, lanes: Lanes
+) -> CoreSpec:
+    """Return the integer specification, checked against the legal ranges.
+
+    Raises:
+        UserError: if a format or an alignment shift is not legal.
+    """
+    precision, learning = experiment.precision, experiment.learning
+    if learning.reset_path == "exact" and rule.temporal == "unroll":
+        _check_exact_reset(shapes)
+    code = rate_code(experiment, rule)
+    spec = CoreSpec(
+        layers=tuple(_layer_spec(experiment, rule, shape, index, fracs) for index, shape in enumerate(shapes)),
+        n_steps=experiment.task.steps,
+        event_bits=precision.event.bits,
+        weight_bits=precision.weight.bits,
+        weight_rounding=precision.weight.rounding,
+        membrane_bits=precision.membrane.bits,
+        trace_bits=precision.trace.bits,
+        trace_gate=precision.trace.gate,
+        error_bits=precision.error.bits,
+        error_rounding=precision.error.rounding,
+        delta_bits=precision.delta_bits,
+        surrogate_bits=precision.surrogate.bits,
+        surrogate=learning.surrogate,
+        gradient_bits=precision.gradient.bits,
+        readout_bits=precision.readout.bits,
+        credit=rule.temporal,
+        update=rule.update,
+        batch=batch_of(experiment, rule),
+        rate_multiplier=code.multiplier,
+        rate_shift=code.shift,
+        mse_share_q=math.floor(256 * learning.mse_share + 0.5),
+        deliver=learning.deliver,
+        reset_path=learning.reset_path,
+        rng_lanes=learning.rng_lanes,
+        seed=experiment.run.seed,
+        synapse_lanes=lanes.synapse,
+        trace_lanes=lanes.trace,
+    )
+    spec.check()
+    return spec
+
+
+def _check_exact_reset(shapes: tuple[LayerShape, ...]) -> None:
+    if any(shape.reset == "zero" for shape in shapes[:-1]):
+        raise UserError(
+            "learning.reset_path = 'exact' needs reset = 'subtract' in every layer: the potential at a reset to zero "
+            "is not in the history; allowed with reset = 'zero' is 'detached'"
+        )
+
+
+def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: int, fracs: Fracs) -> LayerSpec:
+    is_readout = shape.kind == "readout"
+    keeps_trace = rule.temporal == "trace" and shape.keeps_trace
+    frac_potential = fracs.readout if is_readout else fracs.membrane[index]
+    frac_presynaptic = fracs.trace[index] if keeps_trace else 0
+    asked = experiment.precision.gradient.frac
+    exact = frac_presynaptic + fracs.error[index]
+    return LayerSpec(
+        kind=shape.kind,
+        n_in=shape.n_in,
+        n_out=shape.n_out,
+        bias=shape.bias,
+        leak_kind=shape.leak[0],
+        leak_value=shape.leak[1],
+        threshold_q=0 if is_readout else quantise_scalar(shape.threshold, frac_potential),
+        reset=shape.reset,
+        keeps_trace=keeps_trace,
+        trace_leak_kind=shape.trace_leak[0],
+        trace_leak_value=shape.trace_leak[1],
+        frac_weight=fracs.weight[index],
+        frac_potential=frac_potential,
+        frac_trace=fracs.trace[index],
+        frac_error=fracs.error[index],
+        frac_gradient=exact if asked is None else (asked if isinstance(asked, int) else asked[index]),
+    )
+
+
+def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...]) -> FloatSpec:
+    """Return the real-valued specification of the same rule, with the realised learning rate."""
+    learning = experiment.learning
+    code = rate_code(experiment, rule)
+    layers = tuple(
+        FloatLayerSpec(
+            kind=shape.kind,
+            n_in=shape.n_in,
+            n_out=shape.n_out,
+            bias=shape.bias,
+            leak=leak_factor(shape.leak),
+            threshold=shape.threshold or 1.0,
+            reset=shape.reset,
+            keeps_trace=rule.temporal == "trace" and shape.keeps_trace,
+            trace_leak=leak_factor(shape.trace_leak),
+        )
+        for shape in shapes
+    )
+    return FloatSpec(
+        layers=layers,
+        n_steps=experiment.task.steps,
+        surrogate=learning.surrogate,
+        credit=rule.temporal,
+        update=rule.update,
+        batch=batch_of(experiment, rule),
+        rate=code.value if rule.update != "none" else 0.0,
+        mse_share=learning.mse_share,
+        reset_path=learning.reset_path,
+    )

@@ -1,0 +1,90 @@
+"""What the report says in words: its header and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurochip.report.table import RuleResults, by_group, look_up, number
+
+COSTS = (
+    ("energy", ("per_sample", "energy_pj", "total"), 1e3, "nJ"),
+    ("latency", ("per_sample", "latency_us"), 1.0, "µs"),
+    ("memory", ("footprint_bits", "total"), 1e3, "kbit"),
+)
+BASELINES = ("bptt-o", "bptt")
+
+
+def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (label, sentence) of the task, the network, the chip and the history memory."""
+    task, network, chip = report["task"], report["network"], report["chip"]
+    splits = f"{task['n_train']:,} training, {task['n_validation']:,} validation, {task['n_test']:,} test samples"
+    lines = [
+        (
+            "task",
+            f"{task['name']}: {task['n_inputs']:,} inputs, {len(task['classes'])} classes, T = {task['n_steps']} steps, "
+            f"{number(task['events_per_sample'])} events a sample; {splits}",
+        ),
+        ("network", f"{network['shape']}, {network['n_weights']:,} weights"),
+        (
+            "chip",
+            f"{chip['name']} ({chip['microarchitecture']}, {chip['technology']}), {number(chip['clock_mhz'])} MHz, "
+            f"{number(chip['voltage_v'])} V, overflow = {chip['overflow']}",
+        ),
+    ]
+    history = _history(report)
+    return [*lines, ("history", history)] if history else lines
+
+
+def _history(report: Mapping[str, Any]) -> str:
+    equal = report["history"]["steps_history_equals_weights"]
+    leaves = report["history"]["steps_history_leaves_chip"]
+    parts = []
+    if equal is not None:
+        parts.append(f"BPTT's history is as large as the weights at T* = {number(equal)} steps")
+    if leaves is not None:
+        parts.append(f"it no longer fits on this chip from T = {leaves:,} on" if parts else f"BPTT's history no longer fits on this chip from T = {leaves:,} on")
+    elif parts and report["chip"]["overflow"] == "grow":
+        parts.append("this chip grows its memories to hold it")
+    return "; ".join(parts)
+
+
+def verdict(report: Mapping[str, Any]) -> list[str]:
+    """Say which rule of each group is cheapest, and plainly how each compares with BPTT of its group."""
+    sentences = []
+    for group, rules in by_group(report).items():
+        priced = [results for results in rules if results.fixed is not None]
+        if len(priced) > 1:
+            sentences.append(_cheapest(group, priced))
+        sentences += [_against_bptt(results) for results in priced if _has_rival(results)]
+    return sentences
+
+
+def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:
+    parts = []
+    for cost, keys, per, unit in COSTS:
+        values = {results.rule: look_up(results.fixed, *keys) for results in priced}
+        least = min(values.values())
+        winners = " and ".join(rule for rule, value in values.items() if value == least)
+        parts.append(f"{cost} {winners} ({number(least / per)} {unit})")
+    return f"Cheapest {group}: {', '.join(parts)}."
+
+
+def _has_rival(results: RuleResults) -> bool:
+    return results.rule not in BASELINES and look_up(results.fixed, "ratio_to_bptt") is not None
+
+
+def _against_bptt(results: RuleResults) -> str:
+    ratio = look_up(results.fixed, "ratio_to_bptt")
+    family = results.rule.partition("-")[0].upper()
+    energy = number(ratio["energy"])
+    if energy == "1.00":
+        opening = f"{family} and BPTT cost the same energy here"
+    elif ratio["energy"] > 1:
+        opening = f"BPTT is cheaper than {family} here"
+    else:
+        opening = f"{family} is cheaper than BPTT here"
+    return (
+        f"{opening}: {results.rule} needs {energy} times the energy of {ratio['baseline']}, "
+        f"{number(ratio['latency'])} times its time and {number(ratio['footprint'])} times its memory."
+    )

@@ -1,0 +1,1 @@
+"""Spatial credit: how the error of the readout reaches the hidden layers."""

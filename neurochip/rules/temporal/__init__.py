@@ -1,0 +1,1 @@
+"""Temporal credit: which presynaptic factor stands for the past."""

@@ -1,0 +1,26 @@
+"""`unroll`: back-propagation through time. The error is carried back over the steps (semantics 3.7).
+
+    delta[t] = sat(leak(delta[t+1]) + g[t]),   p_i = m_i[t]
+
+With `reset_path = "exact"` the carried part is multiplied by (1 - theta * psi), the derivative of the soft reset.
+"""
+
+from __future__ import annotations
+
+from neurochip.core._jit import jit
+from neurochip.core.neuron import leak_magnitudes, rounded_shift
+
+
+@jit
+def carry_error(delta, g, psi, leak, leak_value, exact, threshold, reset_shift, nearest, low, high):
+    """delta <- sat(leak(delta) [- theta psi leak(delta)] + g). All int32 [n]; returns the saturations."""
+    leak_magnitudes(delta, leak, leak_value)
+    saturations = 0
+    for j in range(delta.shape[0]):
+        x = delta[j] + g[j]
+        if exact:
+            x -= rounded_shift(threshold * psi[j] * delta[j], reset_shift, nearest)
+        kept = max(low, min(high, x))
+        saturations += kept != x
+        delta[j] = kept
+    return saturations

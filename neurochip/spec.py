@@ -1,0 +1,151 @@
+"""The resolved integer specification of a core: every number docs/semantics.md needs, and nothing else.
+
+`CoreSpec` is what the golden core and the fast core are both built from. It is made by
+`neurochip.network.resolve` from an experiment and a calibration, checked once (`check`), and never changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neurochip.errors import UserError
+from neurochip.fixed_point import MAX_FRAC, QFormat
+
+LEAK_NONE, LEAK_SHIFT, LEAK_CONSTANT = "none", "shift", "constant"
+CREDITS = ("none", "trace", "spike", "unroll")
+UPDATES = ("none", "immediate", "accumulate")
+MAX_SHIFT = 30
+MAX_DELIVER_BITS = 26
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One plastic layer: its shape, neuron, formats and presynaptic factor (semantics sections 1 to 3)."""
+
+    kind: str  # "dense" | "readout"
+    n_in: int
+    n_out: int
+    bias: bool
+    leak_kind: str  # "shift" | "constant"; "none" for the memoryless readout
+    leak_value: int
+    threshold_q: int  # 0 for the readout
+    reset: str  # "subtract" | "zero"
+    keeps_trace: bool  # whether p = a (else p = m)
+    trace_leak_kind: str  # leak of the trace of this layer's inputs
+    trace_leak_value: int
+    frac_weight: int
+    frac_potential: int  # frac_u, or frac_z for the readout
+    frac_trace: int
+    frac_error: int
+    frac_gradient: int
+
+    @property
+    def frac_presynaptic(self) -> int:
+        """frac_p: frac_a where p is the trace, 0 where it is the event."""
+        return self.frac_trace if self.keeps_trace else 0
+
+    @property
+    def deliver_shift(self) -> int:
+        """sh."""
+        return self.frac_potential - self.frac_weight
+
+
+@dataclass(frozen=True)
+class CoreSpec:
+    """A network, its formats and its rule, in integers."""
+
+    layers: tuple[LayerSpec, ...]  # last one is the readout
+    n_steps: int
+    event_bits: int
+    weight_bits: int
+    weight_rounding: str  # "floor" | "nearest" | "stochastic"
+    membrane_bits: int
+    trace_bits: int
+    trace_gate: int
+    error_bits: int
+    error_rounding: str  # "floor" | "nearest"
+    delta_bits: int
+    surrogate_bits: int
+    surrogate: str  # "sigmoid" | "triangle" | "rectangle"
+    gradient_bits: int
+    readout_bits: int
+    credit: str  # one of CREDITS
+    update: str  # one of UPDATES
+    batch: int
+    rate_multiplier: int  # m_eta
+    rate_shift: int  # s
+    mse_share_q: int  # A = floor(256 * mse_share + 1/2)
+    deliver: str  # "synapse" | "neuron"
+    reset_path: str  # "detached" | "exact"
+    rng_lanes: int
+    seed: int
+    synapse_lanes: int  # L, declared for activity
+    trace_lanes: int  # M, declared for activity
+
+    @property
+    def weight_format(self) -> QFormat:
+        """Format of the weights apart from frac, which is per layer."""
+        return QFormat(self.weight_bits, 0, True)
+
+    def error_shift(self, layer: int) -> int:
+        """sd of hidden layer `layer`."""
+        nxt = self.layers[layer + 1]
+        return nxt.frac_weight + nxt.frac_error - self.layers[layer].frac_error
+
+    def update_shift(self, layer: int) -> int:
+        """S (immediate)."""
+        spec = self.layers[layer]
+        return spec.frac_presynaptic + spec.frac_error + self.rate_shift - spec.frac_weight
+
+    def gradient_shift(self, layer: int) -> int:
+        """sG."""
+        spec = self.layers[layer]
+        return spec.frac_presynaptic + spec.frac_error - spec.frac_gradient
+
+    def apply_shift(self, layer: int) -> int:
+        """S_G (accumulate)."""
+        spec = self.layers[layer]
+        return spec.frac_gradient + self.rate_shift - spec.frac_weight
+
+    def check(self) -> None:
+        """Refuse formats and shifts outside the legal ranges of semantics section 1.
+
+        Raises:
+            UserError: naming the key, the value and what is allowed.
+        """
+        for index, layer in enumerate(self.layers):
+            for key, frac in (
+                ("precision.weight.frac", layer.frac_weight),
+                ("precision.membrane.frac", layer.frac_potential),
+                ("precision.trace.frac", layer.frac_trace),
+                ("precision.error.frac", layer.frac_error),
+                ("precision.gradient.frac", layer.frac_gradient),
+            ):
+                if key == "precision.gradient.frac" and self.update != "accumulate":
+                    continue
+                _require(key, index, frac, 0, MAX_FRAC)
+            is_hidden = layer.kind != "readout"
+            _require("precision.membrane.frac minus precision.weight.frac", index, layer.deliver_shift, 0, MAX_FRAC)
+            widest = self.weight_bits - 1 + self.event_bits - 1 + layer.deliver_shift
+            _require("precision: weight.bits + event.bits - 2 + alignment shift", index, widest, 0, MAX_DELIVER_BITS)
+            if is_hidden:
+                _require("precision.membrane.frac", index, layer.frac_potential, 4, MAX_FRAC)
+                top = QFormat(self.membrane_bits, 0, True).highest
+                _require("network threshold in units of 2^-membrane.frac", index, layer.threshold_q, 1, top)
+            self._check_learning(index, is_hidden)
+
+    def _check_learning(self, index: int, is_hidden: bool) -> None:
+        if self.credit == "none":
+            return
+        if is_hidden:
+            _require("precision: frac shift from weight x error to error", index, self.error_shift(index), 0, MAX_SHIFT)
+        if self.update == "immediate":
+            _require("precision: shift of the weight update", index, self.update_shift(index), 0, MAX_SHIFT)
+        else:
+            _require("precision.gradient.frac: shift into the gradient", index, self.gradient_shift(index), 0, MAX_SHIFT)
+            _require("precision: shift of the weight update", index, self.apply_shift(index), 0, MAX_SHIFT)
+
+
+def _require(key: str, layer: int, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise UserError(f"{key} of layer {layer} is {value}; allowed is {low} to {high} (docs/semantics.md, section 1)")

@@ -1,0 +1,90 @@
+"""What every task of recordings shares: choosing classes, checking labels, cutting the validation split, binning."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from neurochip.encoding.event_steps import bin_events
+from neurochip.errors import UserError
+from neurochip.events import EventDataset, Recordings
+from neurochip.tasks.registry import Progress, TaskData, TaskSettings
+from neurochip.tasks.splits import hold_out
+
+DEFAULT_VALIDATION = 0.1
+
+
+def prepare_task(
+    splits: Mapping[str, Recordings],
+    settings: TaskSettings,
+    seed: int,
+    progress: Progress,
+    provenance: Mapping[str, str],
+    where: str,
+) -> TaskData:
+    """Turn the recordings of `train`, `test` and, if there is one, `validation` into a task.
+
+    The classes are `task.classes`, in that order, or the sorted labels of the training split. Without a validation
+    split, the fraction `task.validation` (default 0.1) of every class is cut from the training split by `seed`.
+    Raises UserError, naming `where`, for labels that cannot be learned or classes without recordings.
+    """
+    classes = _classes(splits, settings, where)
+    fraction = _validation_fraction(settings, where)
+    if "validation" in splits and settings.validation is not None:
+        progress(f"{settings.name}: task.validation has no effect, the data has its own validation split")
+    hashes = "".join(f"{name} {splits[name].sha256()}\n" for name in sorted(splits))
+    binned: dict[str, EventDataset] = {}
+    for name, recordings in splits.items():
+        progress(f"{settings.name}: {name}: {recordings.n_samples} recordings, {len(recordings.x)} events into steps")
+        binned[name] = _bin_split(recordings, classes, settings)
+    train = binned["train"]
+    if "validation" in binned:
+        validation = binned["validation"]
+    else:
+        kept, held = hold_out(train.labels.astype(np.int64), fraction, seed)
+        train, validation = train.take(kept), train.take(held)
+    if binned["test"].n_samples == 0:
+        raise UserError(f"{where}: test has no recording of the classes {list(classes)}; at least one is needed")
+    content = {**provenance, "content_sha256": _sha256(hashes)}
+    return TaskData(settings.name, train, validation, binned["test"], classes, splits["train"].sensor_size, content)
+
+
+def _classes(splits: Mapping[str, Recordings], settings: TaskSettings, where: str) -> tuple[int, ...]:
+    seen = [int(label) for label in np.unique(splits["train"].labels)]
+    if not seen:
+        raise UserError(f"{where}: train/labels is empty; a task needs training recordings")
+    for name, recordings in splits.items():
+        unseen = sorted({int(label) for label in np.unique(recordings.labels)} - set(seen))
+        if unseen:
+            raise UserError(f"{where}: {name}/labels holds {unseen[0]}, not in train/labels; allowed are {seen}")
+    declared = settings.classes
+    if declared is None:
+        return tuple(seen)
+    if not declared or len(set(declared)) != len(declared):
+        raise UserError(f"{where}: task.classes = {list(declared)} must list labels, each once; allowed are {seen}")
+    for label in declared:
+        if label not in seen:
+            raise UserError(f"{where}: task.classes has {label!r}, which has no training recording; allowed are {seen}")
+    return tuple(int(label) for label in declared)
+
+
+def _validation_fraction(settings: TaskSettings, where: str) -> float:
+    fraction = settings.validation
+    if fraction is None:
+        return DEFAULT_VALIDATION
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
+        raise UserError(f"{where}: task.validation = {fraction!r} must be a number from 0 to below 1")
+    return float(fraction)
+
+
+def _bin_split(recordings: Recordings, classes: tuple[int, ...], settings: TaskSettings) -> EventDataset:
+    chosen = np.flatnonzero(np.isin(recordings.labels, classes))
+    if len(chosen) < recordings.n_samples:
+        recordings = recordings.take(chosen)
+    return bin_events(recordings, settings.steps, settings.repeat, classes, 2**settings.event_bits - 1)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

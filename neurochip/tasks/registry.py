@@ -1,0 +1,113 @@
+"""The list of tasks. A module of this package becomes a task by calling `register_task`; nothing else changes."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from neurochip.errors import UserError
+from neurochip.events import EventDataset, SensorSize
+
+Progress = Callable[[str], None]
+
+
+class TaskSettings(Protocol):
+    """The `[task]` table of an experiment, and the width of an event."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def repeat(self) -> str: ...
+    @property
+    def classes(self) -> list[int] | None: ...
+    @property
+    def sensor_size(self) -> tuple[int, int, int] | None: ...
+    @property
+    def validation(self) -> float | None: ...
+    @property
+    def event_bits(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """Name and one-line description of a task."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """A task in steps: three splits, the raw label of every class index, and where the data came from."""
+
+    name: str
+    train: EventDataset
+    validation: EventDataset
+    test: EventDataset
+    classes: tuple[int, ...]
+    sensor_size: SensorSize
+    provenance: Mapping[str, str]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input addresses: width * height * polarities."""
+        return self.train.n_inputs
+
+    @property
+    def n_steps(self) -> int:
+        """Number of time steps of every sample."""
+        return self.train.n_steps
+
+
+Loader = Callable[[TaskSettings, Path, int, Progress], TaskData]
+
+
+@dataclass(frozen=True)
+class _Registered:
+    info: TaskInfo
+    load: Loader
+
+
+_TASKS: dict[str, _Registered] = {}
+
+
+def register_task(name: str, summary: str) -> Callable[[Loader], Loader]:
+    """Make a function `load(settings, base_dir, seed, progress) -> TaskData` the task `name`."""
+
+    def register(load: Loader) -> Loader:
+        _TASKS[name] = _Registered(TaskInfo(name, summary), load)
+        return load
+
+    return register
+
+
+def list_tasks() -> list[TaskInfo]:
+    """Return every task, sorted by name; imports no data library."""
+    return [_tasks()[name].info for name in sorted(_tasks())]
+
+
+def load_task(settings: TaskSettings, base_dir: Path, seed: int, progress: Progress | None = None) -> TaskData:
+    """Load the task `settings.name` and sort its events into steps.
+
+    `settings.path` is relative to `base_dir`; `seed` cuts a validation split where the data has none; `progress` is
+    called with one line of text at every stage. Raises UserError for an unknown task or unusable settings or data.
+    """
+    tasks = _tasks()
+    if settings.name not in tasks:
+        raise UserError(f"task.name = {settings.name!r} is not a task; allowed are {', '.join(sorted(tasks))}")
+    return tasks[settings.name].load(settings, Path(base_dir), seed, progress or (lambda message: None))
+
+
+def _tasks() -> dict[str, _Registered]:
+    package = importlib.import_module(__package__ or "neurochip.tasks")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return _TASKS

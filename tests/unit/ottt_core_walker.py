@@ -1,0 +1,248 @@
+"""The work of `ottt_core` done one event, row and word at a time, every access, operation and clock logged.
+
+No formulas: test_ottt_core.py holds the closed form against this walk. That file loads ottt_core_bitmaps first.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+from ottt_core_bitmaps import DIV, LATENCY, SCAN, SIZES, Chip, H, L, M, Moment, R, T, chunks, presynaptic
+
+from neurochip.microarch import Gates
+from neurochip.spec import CoreSpec, LayerSpec
+
+Gradient = list[list[bool]]
+
+
+class Walker:
+    """Does the work one access at a time and logs it."""
+
+    def __init__(self, spec: CoreSpec, chip: Chip, gates: Gates) -> None:
+        self.spec, self.chip, self.gates = spec, chip, gates
+        self.log: Counter[tuple[str, str, int, tuple[int, ...]]] = Counter()
+        self.clock: Counter[str] = Counter()
+        self.phase, self.index = "", 0
+
+    def at(self, phase: str, index: int) -> LayerSpec:
+        self.phase, self.index = phase, index
+        return self.spec.layers[index]
+
+    def op(self, key: str, *widths: int, layer: int | None = None) -> None:
+        self.log[key, self.phase, self.index if layer is None else layer, widths] += 1
+
+    def tick(self, clocks: int = 1) -> None:
+        self.clock[self.phase] += clocks
+
+    def rmw(self, memory: str, width: int, layer: int | None = None) -> None:
+        self.op(f"{memory}_read", width, layer=layer)
+        self.op(f"{memory}_write", width, layer=layer)
+        self.tick(2 if self.chip.memories[memory].ports == "1rw" else 1)
+
+    def scan(self, n: int) -> None:
+        for _ in chunks(n, SCAN):
+            self.tick()
+
+    def leak(self, kind: str, bits: int, layer: int | None = None) -> None:
+        for key, widths in {"shift": (("shift", (bits,)), ("add", (bits,))), "constant": (("mul", (bits, 16)),)}[kind]:
+            self.op(key, *widths, layer=layer)
+
+    def potential_bits(self) -> int:
+        return 22 if self.index == len(self.spec.layers) - 1 else 16
+
+    def signal_bits(self, index: int) -> int:
+        return 13 if self.spec.credit == "unroll" and index < len(self.spec.layers) - 1 else 9
+
+    def deliver(self, index: int, moment: Moment) -> None:
+        layer = self.at("deliver", index)
+        for m in moment.events[index].values():
+            fifo = {7: 3, 10: 4, 6: 3}[layer.n_in] + (self.spec.event_bits if index == 0 else 1)
+            self.op("event_fifo_write", fifo)
+            self.op("event_fifo_read", fifo)
+            for word in chunks(layer.n_out, L):
+                self.op("synapse_read", L * 8)
+                self.rmw("neuron", L * self.potential_bits())
+                for _ in word:
+                    self.op("ac", self.potential_bits()) if m == 1 else self.op("mac", 8, self.spec.event_bits)
+
+    def fire(self, index: int, moment: Moment) -> None:
+        layer = self.at("fire", index)
+        for word in chunks(layer.n_out, L):
+            self.rmw("neuron", L * self.potential_bits())
+            if layer.bias:
+                self.op("synapse_read", L * 8)
+            if layer.kind == "readout":
+                self.rmw("neuron", L * 24)  # 22 + ⌈log2 3⌉
+                for _ in word:
+                    self.op("add", 24)
+                continue
+            for j in word:
+                self.op("compare", 16)
+                self.leak(layer.leak_kind, 16)
+                adds = (
+                    layer.bias + (layer.reset == "subtract" and moment.fired[index][j]) + (self.spec.credit != "none")
+                )
+                for _ in range(adds):
+                    self.op("add", 16)
+                if self.spec.credit != "none":
+                    self.op("lut", 6, 4)
+            if self.spec.credit in ("trace", "spike"):
+                self.op("error_write", L * 4)
+        self.tick(LATENCY)
+
+    def trace(self, index: int, moment: Moment) -> None:
+        layer = self.at("trace", index)
+        if self.spec.credit != "trace" or not layer.keeps_trace:
+            return
+        words = list(chunks(layer.n_in, M))
+        self.scan(len(words))
+        for word in words:
+            if any(moment.before[index][i] or i in moment.events[index] for i in word):
+                self.rmw("trace", M * 7)
+                for _ in range(M):
+                    self.leak(layer.trace_leak_kind, 7)
+                    if self.spec.trace_gate:
+                        self.op("compare", 7)
+                for _ in set(word) & set(moment.events[index]):
+                    self.op("add", 7)
+
+    def softmax(self, index: int) -> None:
+        self.at("error", index)
+        for _ in range(5):
+            for key, *widths in (
+                ("compare", 22), ("add", 22), ("shift", 22), ("lut", 8, 16), ("add", 19), ("div", 22, 19), ("add", 9),
+            ):  # fmt: skip
+                self.op(str(key), *map(int, widths))
+            self.tick(DIV)
+            if self.spec.mse_share_q:
+                for key, *widths in (("mul", 22, 12),) * 3 + (("add", 34),) * 2 + (("div", 34, 12),):
+                    self.op(str(key), *map(int, widths))
+                self.tick(DIV)
+        for _ in range(2):  # words of 5 classes
+            self.op("error_write", L * 9)
+            self.tick(4)
+        self.tick(LATENCY)
+
+    def active(self, signal: list[bool], word: range) -> list[int]:
+        """Columns of a word that are worked on."""
+        return [j for j in word if signal[j]] if self.gates.zero_error else list(word)
+
+    def backward(self, index: int, moment: Moment) -> None:
+        layer, below, unrolls = self.at("error", index), index - 1, self.spec.credit == "unroll"
+        signal, width = moment.signal[index], self.signal_bits(index)
+        self.scan(layer.n_in)
+        for psi in moment.psi[below]:
+            if self.gates.zero_surrogate and not psi:
+                continue
+            for columns in (self.active(signal, word) for word in chunks(layer.n_out, L)):
+                if columns:
+                    self.op("synapse_read", L * 8)
+                    self.op("error_read", L * width)
+                    self.tick()
+                for _ in columns:
+                    self.op("mac", 8, width, 32)
+            for key, *widths in (("mul", 9, 4), ("shift", 32), ("shift", 13)):
+                self.op(str(key), *map(int, widths), layer=below)
+            if unrolls and self.spec.reset_path == "exact":
+                for key, *widths in (("mul", 16, 4), ("mul", 20, 13), ("shift", 33), ("add", 13)):
+                    self.op(str(key), *map(int, widths), layer=below)
+        for word in chunks(layer.n_in, L):
+            self.op("error_write", L * 9, layer=below)
+            if unrolls:
+                self.tick()
+                self.rmw("error", L * 13, layer=below)
+                for _ in word:
+                    self.leak(self.spec.layers[below].leak_kind, 13, layer=below)
+                    self.op("add", 13, layer=below)
+            else:
+                self.op("error_read", L * 4, layer=below)
+                self.tick(2 if self.chip.memories["error"].ports == "1rw" else 1)
+        self.tick(2 + LATENCY)  # adder tree over 4 lanes
+
+    def update(self, index: int, moment: Moment) -> None:
+        layer, immediate = self.at("update", index), self.spec.update == "immediate"
+        traced = self.spec.credit == "trace" and layer.keeps_trace
+        p_bits = 7 if traced else self.spec.event_bits if index == 0 else 1
+        signal, bits = moment.signal[index], self.signal_bits(index)
+        for _ in self.active(signal, range(layer.n_out)) if immediate else ():
+            self.op("mul", 4, bits)
+        rows = presynaptic(self.spec, index, moment)
+        self.scan(len(rows))
+        for row, nonzero in enumerate(rows):
+            for word in chunks(layer.n_out, R):
+                if immediate and nonzero and any(signal[j] for j in word) and self.spec.weight_rounding == "stochastic":
+                    for _ in range(R):
+                        self.op("rng", 32)
+            if self.gates.zero_trace and not nonzero:
+                continue
+            if traced and row < layer.n_in:
+                self.op("trace_read", M * 7)
+            for columns in (self.active(signal, word) for word in chunks(layer.n_out, L)):
+                if columns:
+                    self.rmw("synapse", L * 8) if immediate else self.rmw("gradient", L * 24)
+                    self.op("error_read", L * bits)
+                for _ in columns:
+                    if immediate:
+                        self.op("mac", p_bits, bits + 4) if p_bits > 1 else self.op("ac", bits + 4)
+                        self.op("shift", bits + 4 + (p_bits if p_bits > 1 else 0))
+                    else:
+                        self.op("mac", p_bits, bits, 24) if p_bits > 1 else self.op("ac", 24)
+                        if layer.frac_gradient == 3:  # set by hand below frac_p + frac_e
+                            self.op("shift", bits + (p_bits if p_bits > 1 else 0))
+
+    def apply(self, index: int, gradient: Gradient) -> None:
+        layer = self.at("apply", index)
+        rows = gradient[: layer.n_in + layer.bias]
+        self.scan(len(rows) * len(list(chunks(layer.n_out, L))))
+        for row in rows:
+            for word in chunks(layer.n_out, R):
+                if any(row[j] for j in word) and self.spec.weight_rounding == "stochastic":
+                    for _ in range(R):
+                        self.op("rng", 32)
+            for columns in ([j for j in word if row[j]] for word in chunks(layer.n_out, L)):
+                if columns:  # both memories work at once; the slower one counts
+                    started = self.clock["apply"]
+                    self.rmw("gradient", L * 24)
+                    after_gradient, self.clock["apply"] = self.clock["apply"], started
+                    self.rmw("synapse", L * 8)
+                    self.clock["apply"] = max(self.clock["apply"], after_gradient)
+                for _ in columns:
+                    self.op("mac", 24, 4)
+                    self.op("shift", 28)
+
+    def history(self) -> None:
+        kept = [(0, SIZES[0] * self.spec.event_bits), (2, 5 * 9)] + [(i, SIZES[i + 1] * 5) for i in (0, 1)]
+        for index, bits in kept:
+            self.at("history", index)
+            for _, key in itertools.product(chunks(bits, H), ("history_write", "history_read")):
+                self.op(key, H)
+                self.tick()
+
+    def run(self, moments: list[Moment], gradients: list[list[Gradient]]) -> Walker:
+        spec, learning = self.spec, self.spec.credit != "none"
+        for (number, moment), index in itertools.product(enumerate(moments), range(len(spec.layers))):
+            self.deliver(index, moment)
+            self.fire(index, moment)
+            if not learning:
+                continue
+            self.trace(index, moment)
+            self.update(index, moment)
+            if index:
+                self.backward(index, moment)
+            if number % T == 0:  # valid bits of traces, or of the δ of the layer below
+                if spec.credit == "trace" and spec.layers[index].keeps_trace:
+                    self.at("trace", index)
+                    self.tick()
+                if spec.credit == "unroll" and index:
+                    self.at("error", index)
+                    self.tick()
+            if index == len(spec.layers) - 1:
+                self.softmax(index)
+                if spec.credit == "unroll":
+                    self.history()
+        for gradient, index in itertools.product(
+            gradients if spec.update == "accumulate" else (), range(len(spec.layers))
+        ):
+            self.apply(index, gradient[index])
+        return self
