@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ class NetworkTable(Table):
     layers: list[Layer] = Field(
         default_factory=lambda: [DenseLayer(kind="dense", neurons=128, leak_shift=1), ReadoutLayer(kind="readout")]
     )
-    init_gain: float = Field(default=1.0, gt=0.0)
+    init_gain: float = Field(default=0.5, gt=0.0)
     weight_std: list[Annotated[float, Field(gt=0.0)]] | None = None
 
     @model_validator(mode="after")
@@ -87,7 +88,7 @@ class LearningTable(Table):
     rule: str = "ottt-o"
     learning_rate: float | None = Field(default=None, gt=0.0)
     rates: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
-    epochs: int = Field(default=5, ge=0, le=100_000)
+    epochs: int = Field(default=15, ge=1, le=100_000)
     batch: int = Field(default=1, ge=1, le=65536)
     rate_bits: int = Field(default=4, ge=1, le=8)
     rng_lanes: int = Field(default=16, ge=1, le=64)
@@ -124,7 +125,7 @@ class WeightSignal(Table):
     bits: int = Field(default=8, ge=2, le=16)
     frac: PerLayerFrac = None
     rounding: Literal["floor", "nearest", "stochastic"] = "stochastic"
-    headroom: int = Field(default=2, ge=0, le=8)
+    headroom: int = Field(default=1, ge=0, le=8)
 
 
 class MembraneSignal(Table):
@@ -219,13 +220,28 @@ class ChipTable(Table):
 
 
 class RunTable(Table):
-    """`[run]`: seed, and what is recorded."""
+    """`[run]`: seed, the rules of a comparison, and what is recorded."""
 
     name: str | None = None
+    rules: list[str] | None = None
+    tune: bool = False
     seed: int = Field(default=1, ge=0, lt=2**63)
     calibration_samples: int = Field(default=64, ge=1, le=100_000)
     activity_samples: int = Field(default=64, ge=0, le=100_000)
     target_accuracy: float = Field(default=0.9, gt=0.0, le=1.0)
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_once(cls, value: list[str] | None) -> list[str] | None:
+        if value is None:
+            return None
+        if not value:
+            raise ValueError("at least one rule is needed")
+        for name in value:
+            find_rule(name)
+        if len(set(value)) != len(value):
+            raise ValueError("every rule may be named once")
+        return value
 
 
 class Experiment(Table):
@@ -249,15 +265,17 @@ class Experiment(Table):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-def load_experiment(path: Path | None, overrides: Iterable[str] = ()) -> Experiment:
+def load_experiment(
+    path: Path | None, overrides: Iterable[str] = (), tables: Mapping[str, Any] | None = None
+) -> Experiment:
     """Read an experiment file (None: the default experiment) and apply `KEY=VALUE` overrides.
 
-    A value is a TOML value; a bare word is a string.
+    A value is a TOML value; a bare word is a string. `tables` are nested tables that stand for the file.
 
     Raises:
         UserError: one sentence that names file, key, value and what is allowed.
     """
-    tables: dict[str, Any] = {}
+    tables = copy.deepcopy(dict(tables)) if tables is not None else {}
     if path is not None:
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -58,7 +58,7 @@ def make_case(index: int) -> dict[str, Any]:
 def spike_function(torch: Any, surrogate: str) -> Callable[[Any], Any]:
     """Return x -> H(x) whose derivative is psi(x)."""
 
-    class Spike(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    class Spike(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(context: Any, x: Any) -> Any:
             context.save_for_backward(x)

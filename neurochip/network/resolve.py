@@ -13,7 +13,7 @@ from neurochip.network.shape import Fracs, LayerShape, leak_factor
 from neurochip.rules.presets import Rule
 from neurochip.spec import CoreSpec, LayerSpec
 
-DEFAULT_LEARNING_RATE = 0.5
+DEFAULT_LEARNING_RATE = 0.125
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurochip.report.sentences import header, verdict
@@ -11,10 +12,9 @@ from neurochip.report.table import HEADLINE, Column, RuleResults, background, by
 if TYPE_CHECKING:
     from rich.console import Console
 
-GAP = "  "
 PLAIN = {"µ": "u", "×": "x", "–": "-"}
 Line = tuple[str, str]  # text and style
-TITLE_STYLE, GROUP_STYLE, RULE_STYLE = "bold", "dim", ""
+LABEL_WIDTH = 9
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
@@ -23,15 +23,24 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     A table wider than the console is continued below, with the rules repeated; 100 columns hold the headline table.
     """
     groups = by_group(report)
-    lines: list[Line] = [(report["name"], TITLE_STYLE)]
-    lines += [(f"{label:9}{text}", "") for label, text in header(report)]
+    width = console.width
+    lines: list[Line] = [(report["name"], "bold")]
+    for label, text in header(report):
+        lines += _prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
     for columns in (HEADLINE, background(report)):
-        lines += [("", ""), *_table(columns, groups, console.width)]
-    said = verdict(report)
-    lines += [("", ""), *((sentence, TITLE_STYLE) for sentence in said)] if said else []
-    lines += [("", ""), *((f"Note: {note}", "dim") for note in report["notes"])] if report["notes"] else []
+        lines += _table(columns, groups, width)
+    for sentences, style in ((verdict(report), "bold"), ([f"Note: {note}" for note in report["notes"]], "dim")):
+        lines += [("", "")] if sentences else []
+        for sentence in sentences:
+            lines += _prose(sentence, style, width, 2)
     for text, style in lines:
         _print_line(text, style, console)
+
+
+def _prose(text: str, style: str, width: int, indent: int) -> list[Line]:
+    """Break a sentence into lines; all but the first are indented."""
+    wrapped = textwrap.wrap(text, max(width, indent + 20), subsequent_indent=" " * indent, break_on_hyphens=False)
+    return [(line, style) for line in wrapped]
 
 
 def _print_line(text: str, style: str, console: Console) -> None:
@@ -50,38 +59,28 @@ def _table(columns: Sequence[Column], groups: Mapping[str, list[RuleResults]], w
     """Yield the lines of one table; every block of columns that fits the width starts with the rules."""
     rules = ["", "rule", *(results.rule for rows in groups.values() for results in rows)]
     texts = [[*column.title, *(column.text(row) for rows in groups.values() for row in rows)] for column in columns]
-    for block in _blocks(texts, max(map(len, rules)), width):
-        lines = [_row(cells) for cells in zip(_left(rules), *map(_right, block), strict=True)]
-        yield from ((line, TITLE_STYLE) for line in lines[:2])
+    # Closer columns rather than one more block.
+    wide, narrow = _blocks(rules, texts, "  ", width), _blocks(rules, texts, " ", width)
+    for lines in narrow if len(narrow) < len(wide) else wide:
+        yield from [("", ""), (lines[0], "bold"), (lines[1], "bold")]
         body = iter(lines[2:])
         for rows in groups.values():
-            yield group_title(rows), GROUP_STYLE
-            yield from ((next(body), RULE_STYLE) for _ in rows)
+            yield group_title(rows), "dim"
+            yield from ((next(body), "") for _ in rows)
 
 
-def _blocks(texts: list[list[str]], first: int, width: int) -> Iterator[list[list[str]]]:
-    """Cut columns into blocks that fit the width beside a first column of `first` letters."""
-    block: list[list[str]] = []
-    used = first
-    for column in texts:
-        needed = len(GAP) + max(map(len, column))
-        if block and used + needed > width:
-            yield block
-            block, used = [], first
-        block.append(column)
-        used += needed
-    yield block
+def _blocks(first: list[str], columns: list[list[str]], gap: str, width: int) -> list[list[str]]:
+    """Lay columns out beside the first; where the width is used up, a new block begins with the first again."""
+    start = _aligned(first, str.ljust)
+    blocks = [start]
+    for column in columns:
+        cells = _aligned(column, str.rjust)
+        if blocks[-1] is not start and len(blocks[-1][0]) + len(gap) + len(cells[0]) > width:
+            blocks.append(start)
+        blocks[-1] = [line + gap + cell for line, cell in zip(blocks[-1], cells, strict=True)]
+    return blocks
 
 
-def _left(cells: list[str]) -> list[str]:
+def _aligned(cells: list[str], justify: Callable[[str, int], str]) -> list[str]:
     width = max(map(len, cells))
-    return [cell.ljust(width) for cell in cells]
-
-
-def _right(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return GAP.join(cells).rstrip()
+    return [justify(cell, width) for cell in cells]

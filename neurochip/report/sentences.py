@@ -22,14 +22,14 @@ def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
         (
             "task",
-            f"{task['name']}: {task['n_inputs']:,} inputs, {len(task['classes'])} classes, T = {task['n_steps']} steps, "
-            f"{number(task['events_per_sample'])} events a sample; {splits}",
+            f"{task['name']}: {task['n_inputs']:,} inputs, {len(task['classes'])} classes, "
+            f"T = {task['n_steps']} steps, {number(task['events_per_sample'])} events a sample; {splits}",
         ),
         ("network", f"{network['shape']}, {network['n_weights']:,} weights"),
         (
             "chip",
-            f"{chip['name']} ({chip['microarchitecture']}, {chip['technology']}), {number(chip['clock_mhz'])} MHz, "
-            f"{number(chip['voltage_v'])} V, overflow = {chip['overflow']}",
+            f"{chip['name']} ({chip['microarchitecture']}, {chip['technology']}), {chip['clock_mhz']:g} MHz, "
+            f"{chip['voltage_v']:g} V, overflow = {chip['overflow']}",
         ),
     ]
     history = _history(report)
@@ -43,7 +43,8 @@ def _history(report: Mapping[str, Any]) -> str:
     if equal is not None:
         parts.append(f"BPTT's history is as large as the weights at T* = {number(equal)} steps")
     if leaves is not None:
-        parts.append(f"it no longer fits on this chip from T = {leaves:,} on" if parts else f"BPTT's history no longer fits on this chip from T = {leaves:,} on")
+        what = "it" if parts else "BPTT's history"
+        parts.append(f"{what} no longer fits on this chip from T = {leaves:,} on")
     elif parts and report["chip"]["overflow"] == "grow":
         parts.append("this chip grows its memories to hold it")
     return "; ".join(parts)
@@ -66,8 +67,8 @@ def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:
         values = {results.rule: look_up(results.fixed, *keys) for results in priced}
         least = min(values.values())
         winners = " and ".join(rule for rule, value in values.items() if value == least)
-        parts.append(f"{cost} {winners} ({number(least / per)} {unit})")
-    return f"Cheapest {group}: {', '.join(parts)}."
+        parts.append(f"in {cost} {winners} ({number(least / per)} {unit})")
+    return f"Cheapest rule {group}: {', '.join(parts)}."
 
 
 def _has_rival(results: RuleResults) -> bool:

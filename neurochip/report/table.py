@@ -86,16 +86,25 @@ def _share(kind: str) -> Callable[[RuleResults], str]:
     return text
 
 
+def _epoch(results: RuleResults) -> str:
+    epoch = look_up(results.fixed, "energy_to_accuracy", "epoch")
+    return NOTHING if epoch is None else f"{epoch}"
+
+
 HEADLINE: tuple[Column, ...] = (
     Column(("test", "%"), "test accuracy with the chip's arithmetic, per cent", _percent("fixed")),
-    Column(("float", "twin %"), "test accuracy of the same rule without quantisation, per cent", _percent("float")),
+    Column(("float", "%"), "test accuracy of the same rule without quantisation, per cent", _percent("float")),
     Column(
         ("energy", "nJ"),
         "energy per sample, learning on, mean over the training samples of the last epoch, in nJ",
         _cost("per_sample", "energy_pj", "total", per=1e3),
     ),
     Column(("latency", "µs"), "time per sample, learning on, in µs", _cost("per_sample", "latency_us", per=1)),
-    Column(("memory", "kbit"), "bits that the rule's memories must hold, in kbit", _cost("footprint_bits", "total", per=1e3)),
+    Column(
+        ("memory", "kbit"),
+        "bits that the rule's memories must hold, in kbit",
+        _cost("footprint_bits", "total", per=1e3),
+    ),
     Column(
         ("accesses", "k"),
         "words read from and written to memories per sample, in thousands",
@@ -114,9 +123,15 @@ HEADLINE: tuple[Column, ...] = (
         "accumulates of a weight gated by a spike, per sample, in thousands",
         _cost("per_sample", "totals", "acs", per=1e3),
     ),
-    Column(("energy", "×BPTT"), "energy per sample over that of BPTT in the same group", _cost("ratio_to_bptt", "energy", per=1)),
     Column(
-        ("latency", "×BPTT"), "time per sample over that of BPTT in the same group", _cost("ratio_to_bptt", "latency", per=1)
+        ("energy", "×BPTT"),
+        "energy per sample over that of BPTT in the same group",
+        _cost("ratio_to_bptt", "energy", per=1),
+    ),
+    Column(
+        ("latency", "×BPTT"),
+        "time per sample over that of BPTT in the same group",
+        _cost("ratio_to_bptt", "latency", per=1),
     ),
     Column(
         ("energy", "×infer"),
@@ -128,7 +143,7 @@ HEADLINE: tuple[Column, ...] = (
 
 def background(report: Mapping[str, Any]) -> tuple[Column, ...]:
     """Columns of the second table: what the energies rest on, energy to the target accuracy, learning rates."""
-    target = number(100 * report["target_accuracy"])
+    target = f"{100 * report['target_accuracy']:g}"
     return (
         *(
             Column(
@@ -146,7 +161,7 @@ def background(report: Mapping[str, Any]) -> tuple[Column, ...]:
         Column(
             (f"to {target}%", "epoch"),
             f"epoch in which the validation accuracy first reached {target} per cent",
-            lambda results: number(look_up(results.fixed, "energy_to_accuracy", "epoch")),
+            _epoch,
         ),
         Column(
             ("rate", "asked"),
@@ -154,7 +169,7 @@ def background(report: Mapping[str, Any]) -> tuple[Column, ...]:
             lambda results: number(look_up(results.any, "learning_rate", "asked")),
         ),
         Column(
-            ("rate a", "step"),
+            ("rate", "per step"),
             "learning rate realised by an integer multiplier and a shift, per step",
             lambda results: number(look_up(results.any, "learning_rate", "realised_per_step")),
         ),

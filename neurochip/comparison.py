@@ -1,0 +1,224 @@
+"""The content of report.json from finished runs: results, ratios inside each group and to inference."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from neurochip._version import __version__
+from neurochip.fixed_point import QFormat
+from neurochip.network.resolve import rate_code
+from neurochip.pricing import Pricer, history_section, numerics, ratios
+from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
+from neurochip.setup import Run, Setup
+from neurochip.spec import CoreSpec
+from neurochip.training import Outcome
+
+SCHEMA = "neurochip-report/1"
+Numbers = dict[str, Any]
+
+
+def build_report(setup: Setup, outcomes: Mapping[str, Outcome]) -> Numbers:
+    """Assemble the report; the same experiment and seed give the same content."""
+    results = [_result(setup, run, outcomes[run.key]) for run in setup.runs]
+    _add_ratios(results)
+    specs = {rule.name: setup.spec(rule) for rule in setup.rules}
+    return {
+        "schema": SCHEMA,
+        "name": setup.name,
+        "experiment": _experiment_tables(setup),
+        "task": _task_section(setup),
+        "network": _network_section(setup),
+        "chip": _chip_section(setup),
+        "versions": _versions(),
+        "history": history_section(specs, setup.spec(find_rule("bptt-o")), setup.chip),
+        "target_accuracy": setup.resolved.run.target_accuracy,
+        "notes": _notes(setup),
+        "results": results,
+    }
+
+
+def _experiment_tables(setup: Setup) -> Numbers:
+    tables = setup.resolved.to_tables()
+    if setup.asked.task.path is not None:
+        tables["task"]["path"] = setup.asked.task.path  # as the user wrote it, not as this machine sees it
+    return tables
+
+
+def _task_section(setup: Setup) -> Numbers:
+    task = setup.task
+    return {
+        "name": task.name,
+        "n_inputs": task.n_inputs,
+        "n_steps": task.n_steps,
+        "classes": list(task.classes),
+        "n_train": task.train.n_samples,
+        "n_validation": task.validation.n_samples,
+        "n_test": task.test.n_samples,
+        "events_per_sample": len(task.train.addresses) / max(1, task.train.n_samples),
+        "provenance": dict(task.provenance),
+    }
+
+
+def _network_section(setup: Setup) -> Numbers:
+    sizes = [setup.shapes[0].n_in, *(shape.n_out for shape in setup.shapes)]
+    return {
+        "layers": [{"kind": shape.kind, "n_in": shape.n_in, "n_out": shape.n_out} for shape in setup.shapes],
+        "shape": "-".join(str(size) for size in sizes),
+        "n_weights": sum((shape.n_in + int(shape.bias)) * shape.n_out for shape in setup.shapes),
+    }
+
+
+def _chip_section(setup: Setup) -> Numbers:
+    chip = setup.chip
+    notes = []
+    for rule in setup.rules:
+        for memory, banks in setup.pricer(rule).check().items():
+            notes.append(f"{rule.name}: the {memory} memory was enlarged by {banks} banks to fit")
+    return {
+        "name": chip.name,
+        "microarchitecture": chip.microarchitecture,
+        "technology": chip.technology.name,
+        "clock_mhz": chip.clock_mhz,
+        "voltage_v": chip.voltage_v,
+        "overflow": chip.overflow,
+        "provenance": [asdict(entry) for entry in chip.provenance],
+        "gates": asdict(setup.gates),
+        "notes": notes,
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {
+        "neurochip": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": version("numba"),
+    }
+
+
+def _notes(setup: Setup) -> list[str]:
+    notes = [
+        "Costs per sample are means over all training samples of the last epoch with learning on, and over the test "
+        "split for inference; energy is what the model of the chip gives, not a measurement.",
+        "Cycles are a closed form without overlap of phases: an upper bound on a pipelined core.",
+        "Training accuracy of rules that change weights at every step is measured while they learn each sample's label; "
+        "compare rules by test accuracy.",
+    ]
+    if any(rule.group == NO_LEARNING for rule in setup.rules):
+        notes.append(
+            "infer loads weights trained off the chip by the float twin of bptt, rounded to the chip's weight format; "
+            "its cost is a pass over the training samples without learning, and the base of the ratios to inference."
+        )
+    return notes
+
+
+def _result(setup: Setup, run: Run, outcome: Outcome) -> Numbers:
+    learns = run.rule.group != NO_LEARNING
+    last = outcome.epochs[-1]
+    result: Numbers = {
+        "rule": run.rule.name,
+        "precision": run.precision,
+        "group": run.rule.group,
+        "summary": run.rule.summary,
+        "learning_rate": _learning_rate(setup, run.rule),
+        "accuracy": {
+            "train": last.train,
+            "validation": last.validation,
+            "test": outcome.test,
+            "per_epoch": [
+                {"epoch": index + 1, "train": epoch.train, "validation": epoch.validation}
+                for index, epoch in enumerate(outcome.epochs)
+            ]
+            if learns
+            else [],
+        },
+    }
+    if run.precision == "fixed":
+        result |= _costs(setup, setup.pricer(run.rule), outcome, learns)
+    return result
+
+
+def _learning_rate(setup: Setup, rule: Rule) -> Numbers:
+    if rule.group == NO_LEARNING:
+        return {"asked": None, "realised_per_step": None, "multiplier": None, "shift": None}
+    code = rate_code(setup.resolved, rule)
+    return {
+        "asked": setup.learning_rate(rule),
+        "realised_per_step": code.value,
+        "multiplier": code.multiplier,
+        "shift": code.shift,
+    }
+
+
+def _costs(setup: Setup, pricer: Pricer, outcome: Outcome, learns: bool) -> Numbers:
+    activities = [epoch.activity for epoch in outcome.epochs if epoch.activity is not None]
+    costs: Numbers = {
+        "footprint_bits": pricer.footprint(),
+        "per_sample": pricer.per_sample(activities[-1]),
+        "per_sample_inference": pricer.per_sample(outcome.test_activity) if outcome.test_activity else None,
+        "numerics": numerics(activities[-1], pricer.spec),
+        "formats": _formats(pricer.spec),
+    }
+    if learns:
+        validation = [epoch.validation for epoch in outcome.epochs]
+        target = setup.resolved.run.target_accuracy
+        costs["energy_to_accuracy"] = pricer.energy_to_accuracy(activities, validation, target)
+    else:
+        costs["energy_to_accuracy"] = None
+    return costs
+
+
+def _formats(spec: CoreSpec) -> dict[str, list[str]]:
+    """Formats per layer, such as s8.7: signed, 8 bits, 7 of them fractional."""
+    hidden = spec.layers[:-1]
+    formats = {
+        "weight": [str(QFormat(spec.weight_bits, layer.frac_weight, True)) for layer in spec.layers],
+        "membrane": [str(QFormat(spec.membrane_bits, layer.frac_potential, True)) for layer in hidden],
+        "readout": [str(QFormat(spec.readout_bits, spec.layers[-1].frac_potential, True))],
+    }
+    if spec.credit == "none":
+        return formats
+    formats["error"] = [str(QFormat(spec.error_bits, layer.frac_error, True)) for layer in spec.layers]
+    formats["surrogate"] = [str(QFormat(spec.surrogate_bits, spec.surrogate_bits, False))]
+    if spec.credit == "trace":
+        formats["trace"] = [
+            str(QFormat(spec.trace_bits, layer.frac_trace, False)) for layer in spec.layers if layer.keeps_trace
+        ]
+    if spec.credit == "unroll":
+        formats["delta"] = [str(QFormat(spec.delta_bits, layer.frac_error, True)) for layer in hidden]
+    if spec.update == "accumulate":
+        formats["gradient"] = [str(QFormat(spec.gradient_bits, layer.frac_gradient, True)) for layer in spec.layers]
+    return formats
+
+
+def _add_ratios(results: list[Numbers]) -> None:
+    fixed = {result["rule"]: result for result in results if result["precision"] == "fixed"}
+    for result in fixed.values():
+        baseline = find_rule(result["rule"]).baseline
+        result["ratio_to_bptt"] = _ratio(result, baseline, fixed.get(baseline)) if baseline else None
+        if result["rule"] == NO_LEARNING:
+            result["ratio_to_inference"] = None
+        elif NO_LEARNING in fixed:
+            result["ratio_to_inference"] = _ratio(result, NO_LEARNING, fixed[NO_LEARNING])
+        else:
+            own = {"per_sample": result["per_sample_inference"], "footprint_bits": _inference_footprint(result)}
+            result["ratio_to_inference"] = _ratio(result, "own inference", own)
+
+
+def _inference_footprint(result: Numbers) -> dict[str, int]:
+    bits = result["footprint_bits"]
+    return {"total": bits["synapse"] + bits["neuron"]}
+
+
+def _ratio(result: Numbers, name: str, base: Numbers | None) -> Numbers | None:
+    if base is None or base["per_sample"] is None:
+        return None
+    values = ratios(result["per_sample"], result["footprint_bits"], base["per_sample"], base["footprint_bits"])
+    return {"baseline": name, **values}

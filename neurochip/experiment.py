@@ -1,0 +1,215 @@
+"""The story: events -> core -> activity -> counts -> price -> report.
+
+`learn` runs one rule, `compare` several, each in fixed point and as its float twin, on the same spikes and silicon.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurochip.config import Experiment
+from neurochip.errors import UserError
+from neurochip.listener import Listener, Silent
+from neurochip.rules.presets import DEFAULT_COMPARISON, NO_LEARNING, Rule, find_rule
+from neurochip.run_directory import REPORT_HTML, REPORT_JSON, RunDirectory, read_experiment
+
+if TYPE_CHECKING:
+    from neurochip.setup import Setup
+    from neurochip.training import Outcome
+
+ENGINES = ("fast", "reference")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished run: `data` is the content of report.json, `directory` where everything lies."""
+
+    data: dict[str, Any]
+    directory: Path
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """One dictionary per (rule, precision)."""
+        return list(self.data["results"])
+
+    def result(self, rule: str, precision: str = "fixed") -> dict[str, Any]:
+        """The result of one rule; KeyError if it was not run."""
+        for entry in self.results:
+            if (entry["rule"], entry["precision"]) == (rule, precision):
+                return entry
+        raise KeyError(f"{rule}, {precision}")
+
+
+def compare(
+    experiment: Experiment,
+    *,
+    base_dir: Path,
+    out: Path | None = None,
+    listener: Listener | None = None,
+    engine: str = "fast",
+    command: str | None = None,
+) -> Report:
+    """Run the rules `experiment.run.rules` (default: DESIGN's comparison) and set their costs side by side.
+
+    Args:
+        experiment: what to run.
+        base_dir: the folder `task.path` is relative to.
+        out: run directory; default runs/<time>-<name>.
+        listener: progress.
+        engine: "fast" or "reference" (the golden core, slow).
+        command: how the user started it; shown on the page.
+
+    Raises:
+        UserError: for anything wrong with the experiment, its data, its chip or the run directory.
+    """
+    rules = experiment.run.rules or list(DEFAULT_COMPARISON)
+    return _run(experiment, rules, base_dir, out, listener or Silent(), engine, command)
+
+
+def learn(
+    experiment: Experiment,
+    *,
+    base_dir: Path,
+    out: Path | None = None,
+    listener: Listener | None = None,
+    engine: str = "fast",
+    command: str | None = None,
+) -> Report:
+    """Run the one rule `experiment.learning.rule`; arguments and errors as for `compare`."""
+    rules = [experiment.learning.rule]
+    return _run(experiment, rules, base_dir, out, listener or Silent(), engine, command)
+
+
+def resume(
+    directory: Path, *, listener: Listener | None = None, engine: str = "fast", command: str | None = None
+) -> Report:
+    """Continue the run in `directory`; a finished run stays as it is."""
+    experiment = read_experiment(directory)
+    rules = experiment.run.rules or [experiment.learning.rule]
+    return _run(experiment, rules, directory, directory, listener or Silent(), engine, command)
+
+
+def _run(
+    experiment: Experiment,
+    rules: Sequence[str],
+    base_dir: Path,
+    out: Path | None,
+    listener: Listener,
+    engine: str,
+    command: str | None,
+) -> Report:
+    if engine not in ENGINES:
+        raise UserError(f"engine = {engine!r} is not allowed; allowed are {', '.join(ENGINES)}")
+    from neurochip.report.json_file import read_report_json, write_report_json
+    from neurochip.setup import prepare_setup
+
+    setup = prepare_setup(experiment, [find_rule(name) for name in rules], base_dir, engine, listener)
+    if experiment.run.tune and not setup.rates_are_given:
+        setup = _tune(setup, listener)
+    directory = RunDirectory(out if out is not None else RunDirectory.default_path(setup.name))
+    directory.open(setup.resolved)
+    listener.message(f"run directory: {directory.path}")
+    if directory.is_finished:
+        listener.message("the run is finished; nothing to do")
+        return Report(read_report_json(directory.path / REPORT_JSON), directory.path)
+    outcomes = _train_all(setup, directory, listener)
+    directory.write_activity({key: outcome for key, outcome in outcomes.items() if outcome.test_activity is not None})
+    from neurochip.comparison import build_report
+    from neurochip.report.html import write_report_html
+
+    data = build_report(setup, outcomes)
+    write_report_html(data, directory.path / REPORT_HTML, command)
+    write_report_json(data, directory.path / REPORT_JSON)
+    return Report(data, directory.path)
+
+
+@dataclass
+class _Workers:
+    """Runs independent trainings on all cores; an error or an interrupt stops the others at their next chunk."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, jobs: Mapping[str, Callable[[], Outcome]]) -> dict[str, Outcome]:
+        """Run the jobs and return their results by key, in the order given."""
+        with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1) or 1) as pool:
+            futures: dict[str, Future[Outcome]] = {key: pool.submit(job) for key, job in jobs.items()}
+            try:
+                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                return {key: future.result() for key, future in futures.items()}
+            except BaseException:
+                self.stop.set()
+                for future in futures.values():
+                    future.cancel()
+                raise
+
+
+def _train_all(setup: Setup, directory: RunDirectory | None, listener: Listener) -> dict[str, Outcome]:
+    """Train every (rule, precision); `infer` comes last, it loads what the float BPTT learned."""
+    workers = _Workers()
+    learning = [run for run in setup.runs if run.rule.group != NO_LEARNING]
+    outcomes = workers.run({run.key: setup.job(run, None, directory, workers.stop, listener) for run in learning})
+    loading = [run for run in setup.runs if run.rule.group == NO_LEARNING]
+    if loading:
+        teacher = outcomes.get(setup.teacher.key)
+        if teacher is None:
+            teacher = workers.run(
+                {setup.teacher.key: setup.job(setup.teacher, None, directory, workers.stop, listener)}
+            )[setup.teacher.key]
+        jobs = {run.key: setup.job(run, teacher.weights, directory, workers.stop, listener) for run in loading}
+        outcomes |= workers.run(jobs)
+    return outcomes
+
+
+def _tune(setup: Setup, listener: Listener) -> Setup:
+    """Search powers of two around the rate of every rule: climb while the validation accuracy rises.
+
+    The search uses the arithmetic of the run (fixed point, unless only the float twin is asked for), full epochs, and
+    nothing of the test split. Ties go to the smaller rate.
+    """
+    if setup.task.validation.n_samples == 0:
+        raise UserError("run.tune = true needs a validation split; give task.validation a fraction above 0")
+    rates: dict[str, float] = {}
+    for rule in setup.rules:
+        if rule.group == NO_LEARNING:
+            continue
+        start = setup.learning_rate(rule)
+        scores = {start: _validation_score(setup, rule, start, listener)}
+        for factor in (0.5, 2.0):
+            rate = start
+            while True:
+                candidate = rate * factor
+                scores[candidate] = _validation_score(setup, rule, candidate, listener)
+                if scores[candidate] <= scores[rate] and not (factor < 1 and scores[candidate] == scores[rate]):
+                    break
+                rate = candidate
+                if not 2**-12 <= rate <= 2**6:
+                    break
+        rates[rule.name] = min(rates_of_best(scores))
+        listener.message(f"{rule.name}: learning rate {rates[rule.name]:g} chosen on the validation split")
+    return setup.with_rates(rates)
+
+
+def rates_of_best(scores: Mapping[float, float]) -> list[float]:
+    """The learning rates with the highest validation accuracy."""
+    best = max(scores.values())
+    return [rate for rate, score in scores.items() if score == best]
+
+
+def _validation_score(setup: Setup, rule: Rule, rate: float, listener: Listener) -> float:
+    trial = setup.with_rates({rule.name: rate})
+    run = next(run for run in trial.runs if run.rule == rule)
+    workers = _Workers()
+    label = f"{run.key} at rate {rate:g}"
+    outcome = workers.run({run.key: trial.job(run, None, None, workers.stop, listener, label)})[run.key]
+    return outcome.epochs[-1].validation or 0.0
+
+
+__all__ = ["Report", "compare", "learn", "resume"]

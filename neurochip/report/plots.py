@@ -1,0 +1,218 @@
+"""The pictures of the page, as inline SVG: the same report gives the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from neurochip.counters import MEMORIES
+from neurochip.report.table import by_rule, look_up
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which readers with any kind of colour blindness can tell apart.
+RULE_STYLES: dict[str, tuple[str, str]] = {  # colour, marker
+    "infer": ("#000000", "x"),
+    "sltt-o": ("#56B4E9", "v"),
+    "ottt-o": ("#D55E00", "o"),
+    "bptt-o": ("#0072B2", "s"),
+    "sltt": ("#CC79A7", "^"),
+    "ottt-a": ("#E69F00", "D"),
+    "bptt": ("#009E73", "P"),
+}
+OTHER_STYLES = (("#8C6D00", "*"), ("#7F7F7F", "h"), ("#5B2A86", "d"))
+PART_STYLES: dict[str, tuple[str, str]] = {  # colour, hatch
+    "synapse": ("#0072B2", ""),
+    "neuron": ("#56B4E9", ""),
+    "trace": ("#D55E00", ""),
+    "error": ("#E69F00", ""),
+    "gradient": ("#009E73", ""),
+    "history": ("#CC79A7", ""),
+    "event_fifo": ("#F0E442", ""),
+    "dram": ("#000000", ""),
+    "operations": ("#8C8C8C", ""),
+    "clock": ("#C4C4C4", "///"),
+    "leakage": ("#EDEDED", "..."),
+}
+SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "neurochip",
+    "font.family": "sans-serif",
+    "text.parse_math": False,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "hatch.linewidth": 0.6,
+}
+WIDTH_INCHES = 5.4
+Part = tuple[str, str, float]  # label of the row, name of the part, length
+
+
+def rule_style(rule: str, rules: Sequence[str]) -> tuple[str, str]:
+    """Colour and marker of a rule; named rules have the same in every report."""
+    if rule in RULE_STYLES:
+        return RULE_STYLES[rule]
+    others = [name for name in rules if name not in RULE_STYLES]
+    return OTHER_STYLES[others.index(rule) % len(OTHER_STYLES)]
+
+
+def plots(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return title, caption and SVG of every picture the report has numbers for."""
+    import matplotlib as mpl
+
+    made = []
+    with mpl.rc_context(SETTINGS):
+        for name, title, caption, draw in (
+            ("curves", "Learning curves", "Solid: the chip's arithmetic. Dashed: float twin.", _learning_curves),
+            (
+                "energy",
+                "Energy per sample, learning on",
+                "Accesses by memory, all operations, clock and control, leakage.",
+                _energy,
+            ),
+            ("footprint", "On-chip memory", "Bits that each memory must hold.", _footprint),
+            (
+                "steps",
+                "On-chip memory against the number of steps",
+                "Lines: T here; T* (history as large as the weights); the first T whose history does not fit.",
+                _footprint_by_steps,
+            ),
+        ):
+            figure = draw(report)
+            if figure is not None:
+                made.append({"name": name, "title": title, "caption": caption, "svg": _svg(figure, name, title)})
+    return made
+
+
+def _figure(height_inches: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure, name: str, title: str) -> str:
+    """Render without date, size and name spaces, and with identifiers that no other picture of the page has."""
+    import io
+
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{title}">', text, count=1)
+    text = re.sub(r'\b(id="|xlink:href="#)', rf"\1{name}-", text).replace("url(#", f"url(#{name}-")
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _learning_curves(report: Mapping[str, Any]) -> Figure | None:
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _figure(4.0)
+    rules = [results.rule for results in by_rule(report)]
+    drawn = False
+    for results in by_rule(report):
+        colour, marker = rule_style(results.rule, rules)
+        for result, line, fill in ((results.fixed, "-", colour), (results.float_twin, "--", "white")):
+            epochs = [e for e in look_up(result, "accuracy", "per_epoch") or [] if e["validation"] is not None]
+            if epochs:
+                drawn = True
+                x, y = [e["epoch"] for e in epochs], [100 * e["validation"] for e in epochs]
+                axes.plot(
+                    x, y, line, color=colour, marker=marker, markerfacecolor=fill, markersize=5,
+                    label=results.rule if result is results.any else None,
+                )  # fmt: skip
+    axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    _legend(figure, axes, 5)
+    return figure if drawn else None
+
+
+def _energy(report: Mapping[str, Any]) -> Figure | None:
+    parts: list[Part] = []
+    for results in by_rule(report):
+        energy = look_up(results.fixed, "per_sample", "energy_pj")
+        if energy is not None:
+            row = [(name, energy["by_memory"].get(name, 0)) for name in MEMORIES]
+            row += [("operations", pj) for pj in energy["by_operation"].values()]
+            row += [("clock", energy["clock"]), ("leakage", energy["leakage"])]
+            parts += [(results.rule, name, pj / 1e3) for name, pj in row]
+    return _stacked(parts, "energy per sample (nJ)")
+
+
+def _footprint(report: Mapping[str, Any]) -> Figure | None:
+    parts: list[Part] = []
+    for results in by_rule(report):
+        bits = look_up(results.fixed, "footprint_bits")
+        if bits is not None:
+            parts += [(results.rule, name, bits.get(name, 0) / 1e3) for name in MEMORIES]
+    return _stacked(parts, "memory (kbit)")
+
+
+def _stacked(parts: Sequence[Part], label: str) -> Figure | None:
+    """Horizontal bars, one per row in the order given from the top, parts from left to right; a row keeps its zeros."""
+    if not parts:
+        return None
+    ends = dict.fromkeys((row for row, _, _ in parts), 0.0)
+    figure, axes = _figure(1.7 + 0.36 * len(ends))
+    named: set[str] = set()
+    for row, name, length in parts:
+        if length == 0:
+            continue
+        colour, hatch = PART_STYLES[name]
+        axes.barh(
+            list(ends).index(row), length, left=ends[row], height=0.66, color=colour, hatch=hatch,
+            edgecolor="#444444" if hatch else "white", linewidth=0.3, label=None if name in named else name,
+        )  # fmt: skip
+        ends[row] += length
+        named.add(name)
+    axes.set_yticks(range(len(ends)), list(ends))
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.3)
+    _legend(figure, axes, 4)
+    return figure
+
+
+def _footprint_by_steps(report: Mapping[str, Any]) -> Figure | None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    history = report["history"]
+    steps, rules = history["footprint_by_steps"]["steps"], history["footprint_by_steps"]["rules"]
+    if not steps or not rules:
+        return None
+    figure, axes = _figure(4.0)
+    for place, (rule, bits) in enumerate(rules.items()):
+        colour, marker = rule_style(rule, list(rules))
+        # Rules of nearly equal footprint overlap: the first is drawn widest, so that each stays visible.
+        width = 1.2 + 0.8 * (len(rules) - 1 - place)
+        axes.plot(
+            steps, [b / 1e3 for b in bits], color=colour, marker=marker, markersize=4, linewidth=width, label=rule
+        )
+    axes.set(xscale="log", yscale="log", xlabel="steps T", ylabel="memory (kbit)")
+    for axis, marks in ((axes.xaxis, (1,)), (axes.yaxis, (1, 2, 5))):
+        axis.set_major_locator(LogLocator(subs=marks))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3, which="both")
+    for text, line, value in (
+        ("this T", "-", report["task"]["n_steps"]),
+        ("T*", "--", history["steps_history_equals_weights"]),
+        ("does not fit", ":", history["steps_history_leaves_chip"]),
+    ):
+        if value:
+            axes.axvline(value, color="#444444", linestyle=line, linewidth=1)
+            axes.annotate(
+                text, (value, 1), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
+                rotation=90, va="top", ha="left", fontsize=9, color="#444444",
+            )  # fmt: skip
+    _legend(figure, axes, 5)
+    return figure

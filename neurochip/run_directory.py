@@ -1,0 +1,215 @@
+"""The directory of a run: resolved experiment, checkpoint, metrics, activity and reports; every file whole or absent.
+
+    experiment.toml   the resolved experiment; it alone continues the run
+    checkpoint.h5     weights and random registers per rule, written after every epoch
+    metrics.jsonl     one line per epoch, with the time of day
+    activity.h5       totals and the recorded subset, one group per rule
+    report.json, report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurochip.activity import FIELDS, Activity
+from neurochip.config import Experiment, parse_experiment
+from neurochip.errors import UserError
+from neurochip.training import Epoch, Outcome, TrainingState
+
+EXPERIMENT, CHECKPOINT, METRICS = "experiment.toml", "checkpoint.h5", "metrics.jsonl"
+ACTIVITY, REPORT_JSON, REPORT_HTML = "activity.h5", "report.json", "report.html"
+
+
+class RunDirectory:
+    """A run directory, new or continued."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._states: dict[str, TrainingState] = {}
+
+    @staticmethod
+    def default_path(name: str) -> Path:
+        """runs/<time>-<name> in the current folder, not yet there."""
+        stamp = datetime.now(tz=UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+        path = Path("runs") / f"{stamp}-{name}"
+        suffix = 1
+        while path.exists():
+            suffix += 1
+            path = Path("runs") / f"{stamp}-{name}-{suffix}"
+        return path
+
+    def open(self, resolved: Experiment) -> None:
+        """Create the directory, or continue in it if it holds the same experiment.
+
+        Raises:
+            UserError: if it holds something else.
+        """
+        tables = resolved.to_tables()
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if read_experiment_tables(self.path) != tables:
+                raise UserError(
+                    f"{self.path}: the folder holds another experiment; give --out a new or empty folder, or the same "
+                    "experiment to continue it"
+                )
+            self._states = self._load_states()
+            return
+        import tomli_w
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write_atomically(self.path / EXPERIMENT, lambda part: part.write_text(tomli_w.dumps(tables)))
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); give --out a writable folder") from error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the report was written."""
+        return (self.path / REPORT_JSON).exists() and (self.path / REPORT_HTML).exists()
+
+    def state(self, key: str) -> TrainingState | None:
+        """The checkpoint of one run, if there is one."""
+        return self._states.get(key)
+
+    def save_state(self, key: str, state: TrainingState) -> None:
+        """Write the checkpoint of all runs and one line of metrics."""
+        with self._lock:
+            self._states[key] = TrainingState(list(state.weights), state.registers, list(state.epochs))
+            _write_atomically(self.path / CHECKPOINT, self._write_states)
+            last = state.epochs[-1]
+            line = {
+                "time": round(time.time(), 3),
+                "run": key,
+                "epoch": len(state.epochs),
+                "train_accuracy": last.train,
+                "validation_accuracy": last.validation,
+            }
+            with (self.path / METRICS).open("a", encoding="utf-8") as metrics:
+                metrics.write(json.dumps(line) + "\n")
+
+    def _write_states(self, path: Path) -> None:
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            for key, state in self._states.items():
+                group = file.require_group(key)
+                for index, weights in enumerate(state.weights):
+                    group.create_dataset(f"layers/{index}/weight", data=weights)
+                group.create_dataset("random_registers", data=state.registers)
+                records = [{"train": epoch.train, "validation": epoch.validation} for epoch in state.epochs]
+                group.attrs["epochs"] = json.dumps(records)
+                activities = [epoch.activity for epoch in state.epochs if epoch.activity is not None]
+                if activities:
+                    _write_activities(group.create_group("activity"), activities)
+
+    def _load_states(self) -> dict[str, TrainingState]:
+        import h5py
+
+        path = self.path / CHECKPOINT
+        if not path.exists():
+            return {}
+        states: dict[str, TrainingState] = {}
+
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Group) and "epochs" in item.attrs:
+                records = json.loads(item.attrs["epochs"])
+                activities = _read_activities(item["activity"]) if "activity" in item else [None] * len(records)
+                epochs = [Epoch(r["train"], r["validation"], a) for r, a in zip(records, activities, strict=True)]
+                weights = [item[f"layers/{index}/weight"][()] for index in range(len(item["layers"]))]
+                states[name] = TrainingState(weights, item["random_registers"][()], epochs)
+
+        try:
+            with h5py.File(path, "r") as file:
+                visit(".", file)
+                file.visititems(visit)
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path}: is not a checkpoint of this version ({error}); delete it to start over") from error
+        return states
+
+    def write_activity(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Write the activity of every fixed-point run: totals per epoch, of the test split, and the subset."""
+        _write_atomically(self.path / ACTIVITY, lambda path: _write_activity_file(path, outcomes))
+
+
+def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["schema"] = "neurochip-activity/1"
+        file.attrs["fields"] = list(FIELDS)
+        for key, outcome in outcomes.items():
+            group = file.create_group(key)
+            _write_activities(group.create_group("train"), [e.activity for e in outcome.epochs if e.activity])
+            if outcome.test_activity is not None:
+                _write_activities(group.create_group("test"), [outcome.test_activity])
+            if outcome.subset is None:
+                continue
+            subset = group.create_group("subset")
+            subset.create_dataset("sample_indices", data=outcome.subset.sample_indices)
+            for name, bitmap in outcome.subset.bitmaps.items():
+                packed = subset.create_dataset(name, data=np.packbits(bitmap, axis=-1), compression="gzip")
+                packed.attrs["width"] = bitmap.shape[-1]
+
+
+def _write_activities(group: Any, activities: list[Activity]) -> None:
+    group.create_dataset("totals", data=np.stack([a.totals for a in activities]), compression="gzip")
+    group.create_dataset("n_samples", data=[a.n_samples for a in activities])
+    group.create_dataset("n_applies", data=[a.n_applies for a in activities])
+    first = activities[0]
+    group.attrs.update(learning=first.learning, synapse_lanes=first.synapse_lanes, trace_lanes=first.trace_lanes)
+
+
+def _read_activities(group: Any) -> list[Activity]:
+    totals, n_samples, n_applies = group["totals"][()], group["n_samples"][()], group["n_applies"][()]
+    return [
+        Activity(
+            totals=totals[index],
+            n_samples=int(n_samples[index]),
+            n_applies=int(n_applies[index]),
+            learning=bool(group.attrs["learning"]),
+            synapse_lanes=int(group.attrs["synapse_lanes"]),
+            trace_lanes=int(group.attrs["trace_lanes"]),
+        )
+        for index in range(len(totals))
+    ]
+
+
+def read_experiment_tables(directory: Path) -> dict[str, Any]:
+    """Read the resolved experiment of a run directory.
+
+    Raises:
+        UserError: if the folder is not a run directory.
+    """
+    path = directory / EXPERIMENT
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{directory}: is not a run directory (no readable {EXPERIMENT}); give --resume the folder of an earlier "
+            "run, or --out a new or empty folder"
+        ) from error
+
+
+def read_experiment(directory: Path) -> Experiment:
+    """Read and check the resolved experiment of a run directory."""
+    return parse_experiment(read_experiment_tables(directory), str(directory / EXPERIMENT))
+
+
+def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write beside the target and rename, so that a reader sees the old file or the new one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

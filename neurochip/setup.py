@@ -1,0 +1,215 @@
+"""Everything a run needs, resolved before the first step: task, chip, formats, specifications, and its cores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from neurochip.chip import Chip, load_chip
+from neurochip.config import Experiment
+from neurochip.errors import UserError
+from neurochip.listener import Listener
+from neurochip.microarch.interface import Gates
+from neurochip.network.calibrate import Prepared, prepare
+from neurochip.network.resolve import Lanes, core_spec, float_spec, learning_rate_of
+from neurochip.network.shape import LayerShape, layer_shapes
+from neurochip.pricing import Pricer
+from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
+from neurochip.spec import CoreSpec
+from neurochip.tasks import TaskData, load_task
+from neurochip.training import Core, FloatTwin, Outcome, Training, train
+
+if TYPE_CHECKING:
+    from neurochip.run_directory import RunDirectory
+
+TEACHER = "bptt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One rule in one arithmetic. `key` is its group in checkpoint.h5 and activity.h5."""
+
+    rule: Rule
+    arithmetic: str  # "fixed" | "float" | "float32"
+    key: str
+
+    @property
+    def precision(self) -> str:
+        """As report.json names it: "fixed" or "float"."""
+        return "fixed" if self.arithmetic == "fixed" else "float"
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A resolved experiment, ready to run."""
+
+    asked: Experiment
+    resolved: Experiment
+    rules: tuple[Rule, ...]
+    task: TaskData
+    chip: Chip
+    gates: Gates
+    shapes: tuple[LayerShape, ...]
+    prepared: Prepared
+    engine: str
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.asked.run.name or self.task.name
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs in the order of the report: per rule fixed point, then the float twin."""
+        arithmetic = self.resolved.precision.arithmetic
+        kinds = ("fixed", "float") if arithmetic == "fixed" else (arithmetic,)
+        return tuple(Run(rule, kind, self._key(rule, kind)) for rule in self.rules for kind in kinds)
+
+    def _key(self, rule: Rule, kind: str) -> str:
+        prefix = rule.name if len(self.rules) > 1 else ""
+        suffix = "float" if kind != "fixed" else ""
+        return "/".join(part for part in (prefix, suffix) if part) or "."
+
+    @property
+    def teacher(self) -> Run:
+        """The float BPTT whose weights `infer` loads."""
+        kind = "float32" if self.resolved.precision.arithmetic == "float32" else "float"
+        rule = find_rule(TEACHER)
+        key = self._key(rule, kind) if rule in self.rules else "teacher"
+        return Run(rule, kind, key)
+
+    @property
+    def rates_are_given(self) -> bool:
+        """Whether every rule has its rate already (a tuned run that continues)."""
+        return all(rule.name in self.asked.learning.rates for rule in self.rules if rule.group != NO_LEARNING)
+
+    def learning_rate(self, rule: Rule) -> float:
+        """The learning rate of a rule."""
+        return learning_rate_of(self.resolved, rule)
+
+    def with_rates(self, rates: dict[str, float]) -> Setup:
+        """The same setup with other learning rates."""
+        learning = self.resolved.learning.model_copy(update={"rates": {**self.resolved.learning.rates, **rates}})
+        return replace(self, resolved=self.resolved.model_copy(update={"learning": learning}))
+
+    def spec(self, rule: Rule) -> CoreSpec:
+        """The integer specification of a rule."""
+        lanes = Lanes(self.chip.lanes, self.chip.trace_lanes)
+        return core_spec(self.resolved, rule, self.shapes, self.prepared.fracs, lanes)
+
+    def pricer(self, rule: Rule) -> Pricer:
+        """Counts and prices of a rule on the chip."""
+        return Pricer(self.chip, self.gates, self.spec(rule))
+
+    def core(self, run: Run, weights: Sequence[NDArray[Any]] | None) -> Core:
+        """A core for a run, with the initial weights or with given real ones."""
+        real = self.prepared.weights if weights is None else tuple(weights)
+        if run.precision == "float":
+            from neurochip.core.float_core import FloatCore
+
+            dtype = "float32" if run.arithmetic == "float32" else "float64"
+            return FloatTwin(FloatCore(float_spec(self.resolved, run.rule, self.shapes), real, dtype))
+        integers = self.prepared.integer_weights(self.resolved.precision.weight.bits, real)
+        if self.engine == "reference":
+            from neurochip.reference.engine import ReferenceEngine
+
+            return ReferenceEngine(self.spec(run.rule), integers)
+        from neurochip.core.engine import Engine
+
+        return Engine(self.spec(run.rule), integers)
+
+    def job(
+        self,
+        run: Run,
+        weights: Sequence[NDArray[Any]] | None,
+        directory: RunDirectory | None,
+        stop: threading.Event,
+        listener: Listener,
+        label: str | None = None,
+    ) -> Callable[[], Outcome]:
+        """The training of one run as a function without arguments."""
+
+        def work() -> Outcome:
+            training = Training(
+                key=run.key,
+                label=label or f"{run.rule.name} {run.precision}",
+                task=self.task,
+                n_epochs=self.resolved.learning.epochs,
+                seed=self.resolved.run.seed,
+                learn=run.rule.group != NO_LEARNING,
+                subset_samples=self.resolved.run.activity_samples if run.precision == "fixed" and directory else 0,
+                listener=listener,
+                on_epoch=(lambda state: directory.save_state(run.key, state)) if directory else (lambda state: None),
+                stop=stop,
+            )
+            return train(self.core(run, weights), training, directory.state(run.key) if directory else None)
+
+        return work
+
+
+def prepare_setup(
+    experiment: Experiment, rules: Sequence[Rule], base_dir: Path, engine: str, listener: Listener
+) -> Setup:
+    """Load the task and the chip, draw the weights, calibrate the formats, and check that every rule fits the chip.
+
+    Raises:
+        UserError: for anything that cannot run, before anything is written.
+    """
+    chip = load_chip(experiment.chip.name)
+    if experiment.chip.overflow is not None:
+        if experiment.chip.overflow == "dram":
+            raise UserError('chip.overflow = "dram" is not in this version; allowed are "refuse" and "grow"')
+        chip = chip.model_copy(update={"overflow": experiment.chip.overflow})
+    listener.message(f"loading task {experiment.task.name}")
+    task = load_task(_task_settings(experiment), base_dir, experiment.run.seed, listener.message)
+    shapes = layer_shapes(experiment, task.n_inputs, len(task.classes))
+    listener.message("calibrating formats (the first start compiles for about a minute)")
+    prepared = prepare(experiment, shapes, task.train)
+    gates = Gates(experiment.chip.gate_zero_trace, experiment.chip.gate_zero_error, experiment.chip.gate_zero_surrogate)
+    resolved = _resolved(experiment, rules, prepared, base_dir)
+    setup = Setup(experiment, resolved, tuple(rules), task, chip, gates, shapes, prepared, engine)
+    for rule in rules:
+        setup.pricer(rule).check()
+    return setup
+
+
+def _task_settings(experiment: Experiment) -> Any:
+    table = experiment.task
+    sensor = tuple(table.sensor_size) if table.sensor_size is not None else None
+    return SimpleNamespace(
+        name=table.name,
+        path=table.path,
+        steps=table.steps,
+        repeat=table.repeat,
+        classes=table.classes,
+        sensor_size=sensor,
+        validation=table.validation,
+        event_bits=experiment.precision.event.bits,
+    )
+
+
+def _resolved(experiment: Experiment, rules: Sequence[Rule], prepared: Prepared, base_dir: Path) -> Experiment:
+    """The experiment with everything decided: spreads, fracs, rates and rules; it runs again as it is."""
+    fracs, precision, learning = prepared.fracs, experiment.precision, experiment.learning
+    signals = {
+        name: getattr(precision, name).model_copy(update={"frac": list(getattr(fracs, name))})
+        for name in ("weight", "membrane", "trace", "error")
+    }
+    signals["readout"] = precision.readout.model_copy(update={"frac": fracs.readout})
+    rates = {rule.name: learning_rate_of(experiment, rule) for rule in rules if rule.group != NO_LEARNING}
+    path = experiment.task.path
+    return experiment.model_copy(
+        update={
+            "task": experiment.task.model_copy(update={"path": str((base_dir / path).resolve()) if path else None}),
+            "network": experiment.network.model_copy(update={"weight_std": list(prepared.weight_std)}),
+            "precision": precision.model_copy(update=signals),
+            "learning": learning.model_copy(update={"rates": rates}),
+            "run": experiment.run.model_copy(update={"rules": [rule.name for rule in rules]}),
+        }
+    )
