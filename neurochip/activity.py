@@ -79,7 +79,6 @@ class Activity:
         """Sum of one field over steps, applies and layers."""
         return int(self.totals[:, :, FIELD_INDEX[name]].sum())
 
-
     def plus(self, other: Activity) -> Activity:
         """Activity of two passes with the same shapes and word widths, one after the other."""
         return replace(

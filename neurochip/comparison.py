@@ -108,8 +108,8 @@ def _notes(setup: Setup) -> list[str]:
         "Costs per sample are means over all training samples of the last epoch with learning on, and over the test "
         "split for inference; energy is what the model of the chip gives, not a measurement.",
         "Cycles are a closed form without overlap of phases: an upper bound on a pipelined core.",
-        "Training accuracy of rules that change weights at every step is measured while they learn each sample's label; "
-        "compare rules by test accuracy.",
+        "Training accuracy of rules that change weights at every step is measured while they learn the label of each "
+        "sample; compare rules by test accuracy.",
     ]
     if any(rule.group == NO_LEARNING for rule in setup.rules):
         notes.append(

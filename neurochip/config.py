@@ -63,12 +63,14 @@ class ReadoutLayer(Table):
 Layer = Annotated[DenseLayer | ReadoutLayer, Field(discriminator="kind")]
 
 
+def _default_layers() -> list[DenseLayer | ReadoutLayer]:
+    return [DenseLayer(kind="dense", neurons=128, leak_shift=1), ReadoutLayer(kind="readout")]
+
+
 class NetworkTable(Table):
     """`[network]`: layers first to last, and the spread of the initial weights."""
 
-    layers: list[Layer] = Field(
-        default_factory=lambda: [DenseLayer(kind="dense", neurons=128, leak_shift=1), ReadoutLayer(kind="readout")]
-    )
+    layers: list[Layer] = Field(default_factory=_default_layers)
     init_gain: float = Field(default=0.5, gt=0.0)
     weight_std: list[Annotated[float, Field(gt=0.0)]] | None = None
 
@@ -280,7 +282,9 @@ def load_experiment(
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror or error}); give an experiment file in TOML") from error
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror or error}); give an experiment file in TOML"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: is not TOML ({error})") from error
     source = str(path) if path is not None else "default experiment"

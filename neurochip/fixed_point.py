@@ -47,7 +47,8 @@ def quantise(values: NDArray[np.floating[Any]], fmt: QFormat) -> NDArray[np.int6
 
     x = np.asarray(values, dtype=np.float64)
     q = np.sign(x) * np.floor(np.abs(x) * float(1 << fmt.frac) + 0.5)
-    return np.clip(q, fmt.lowest, fmt.highest).astype(np.int64)
+    kept: NDArray[np.int64] = np.clip(q, fmt.lowest, fmt.highest).astype(np.int64)
+    return kept
 
 
 def quantise_scalar(value: float, frac: int) -> int:

@@ -1,10 +1,10 @@
 """The directory of a run: resolved experiment, checkpoint, metrics, activity and reports; every file whole or absent.
 
-    experiment.toml   the resolved experiment; it alone continues the run
-    checkpoint.h5     weights and random registers per rule, written after every epoch
-    metrics.jsonl     one line per epoch, with the time of day
-    activity.h5       totals and the recorded subset, one group per rule
-    report.json, report.html
+experiment.toml   the resolved experiment; it alone continues the run
+checkpoint.h5     weights and random registers per rule, written after every epoch
+metrics.jsonl     one line per epoch, with the time of day
+activity.h5       totals and the recorded subset, one group per rule
+report.json, report.html
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             _write_atomically(self.path / EXPERIMENT, lambda part: part.write_text(tomli_w.dumps(tables)))
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror}); give --out a writable folder") from error
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); give --out a writable one") from error
 
     @property
     def is_finished(self) -> bool:
@@ -133,7 +133,9 @@ class RunDirectory:
                 visit(".", file)
                 file.visititems(visit)
         except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: is not a checkpoint of this version ({error}); delete it to start over") from error
+            raise UserError(
+                f"{path}: is not a checkpoint of this version ({error}); delete it to begin anew"
+            ) from error
         return states
 
     def write_activity(self, outcomes: Mapping[str, Outcome]) -> None:

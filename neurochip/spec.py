@@ -142,7 +142,8 @@ class CoreSpec:
         if self.update == "immediate":
             _require("precision: shift of the weight update", index, self.update_shift(index), 0, MAX_SHIFT)
         else:
-            _require("precision.gradient.frac: shift into the gradient", index, self.gradient_shift(index), 0, MAX_SHIFT)
+            shift = self.gradient_shift(index)
+            _require("precision.gradient.frac: shift into the gradient", index, shift, 0, MAX_SHIFT)
             _require("precision: shift of the weight update", index, self.apply_shift(index), 0, MAX_SHIFT)
 
 

@@ -24,10 +24,12 @@ BOUNDSCHECK: bool = os.environ.get("NEUROCHIP_BOUNDSCHECK", "") == "1"
 
 
 def source_hash() -> str:
-    """Return 16 hex digits over all sources of this package and the versions of numba and Python."""
+    """Return 16 hex digits over all kernel sources, the constants they freeze, and the versions of numba and Python."""
     digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
-    for path in sorted(Path(__file__).parent.glob("**/*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    package = Path(__file__).parent.parent
+    sources = [*package.glob("core/**/*.py"), *package.glob("rules/**/*.py"), package / "activity.py"]
+    for path in sorted(sources):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -152,9 +152,7 @@ def update_weights(index, layout, state, scratch, rows, factors, counts):
         registers[:] = stream[:FAST_LANES]
     elif narrow and rounding != ROUND_STOCHASTIC:
         half = np.int32(1 << (shift - 1)) if rounding == ROUND_NEAREST and shift > 0 else np.int32(0)
-        counts[_SAT_WEIGHT] += update_rows_constant(
-            weights, stride, rows, factors, scaled, shift, half, low, high
-        )
+        counts[_SAT_WEIGHT] += update_rows_constant(weights, stride, rows, factors, scaled, shift, half, low, high)
     else:
         counts[_SAT_WEIGHT] += update_rows_any(
             weights, stride, rows, factors, scaled, starts, stops, n_out, shift, rounding, low, high, registers

@@ -181,7 +181,8 @@ def _surrogate_table(spec: CoreSpec) -> NDArray[np.int32]:
     else:
         psi = (np.abs(x) <= 0.5).astype(np.float64)
     highest = float((1 << spec.surrogate_bits) - 1)
-    return np.minimum(highest, np.floor(psi * (1 << spec.surrogate_bits) + 0.5)).astype(np.int32)
+    table: NDArray[np.int32] = np.minimum(highest, np.floor(psi * (1 << spec.surrogate_bits) + 0.5)).astype(np.int32)
+    return table
 
 
 def _exponential_table() -> NDArray[np.int64]:

@@ -49,10 +49,12 @@ def layer_shapes(experiment: Experiment, n_inputs: int, n_classes: int) -> tuple
             )
         else:
             # A memoryless readout has lambda = 0; the option gives its trace the leak of the last hidden layer.
+            keeps = learning.readout_trace and index > 0
+            memoryless = (LEAK_NONE, 0)
+            trace_leak = leak if keeps else memoryless
             shape = LayerShape(
-                "readout", n_in, n_classes, layer.bias, (LEAK_NONE, 0), leak if learning.readout_trace else (LEAK_NONE, 0),
-                learning.readout_trace and index > 0, 0.0, "subtract",
-            )  # fmt: skip
+                "readout", n_in, n_classes, layer.bias, memoryless, trace_leak, keeps, 0.0, "subtract"
+            )
         shapes.append(shape)
         n_in = shape.n_out
     return tuple(shapes)

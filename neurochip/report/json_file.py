@@ -53,5 +53,5 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         os.replace(temporary, target)
     except BaseException:
-        pass
+        temporary.unlink(missing_ok=True)
         raise

@@ -35,7 +35,7 @@ PART_STYLES: dict[str, tuple[str, str]] = {  # colour, hatch
     "dram": ("#000000", ""),
     "operations": ("#8C8C8C", ""),
     "clock": ("#C4C4C4", "///"),
-    "leakage": ("#EDEDED", "..."),
+    "leakage": ("#EDEDED", "\\\\\\"),
 }
 SETTINGS: Any = {
     "svg.fonttype": "none",

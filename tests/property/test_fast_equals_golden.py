@@ -72,11 +72,11 @@ def large_case(rule: str, seed: int, **changes: object) -> Case:
     credit, update = RULES[rule]
     trace = credit == "trace"
     hidden = LayerSpec(
-        "dense", 200, 128, True, "shift", 1, 256, "subtract", trace, "shift", 1, 6, 8, 5, 6, 6 + 5 * trace,
+        "dense", 200, 128, True, "shift", 1, 256, "subtract", trace, "shift", 1, 6, 8, 5, 2, 2 + 5 * trace,
     )  # fmt: skip
     readout = dataclasses.replace(
         hidden, kind="readout", n_in=128, n_out=10, leak_kind="none", leak_value=0, threshold_q=0, keeps_trace=False,
-        frac_potential=7, frac_gradient=6,
+        frac_potential=7, frac_error=6, frac_gradient=6,
     )  # fmt: skip
     settings_of_spec = {
         "layers": (hidden, readout), "n_steps": 20, "event_bits": 1, "weight_bits": 8, "weight_rounding": "stochastic",
@@ -89,8 +89,10 @@ def large_case(rule: str, seed: int, **changes: object) -> Case:
     small = fixed_case(0, rule)
     spec = dataclasses.replace(small.spec, **(settings_of_spec | changes))
     fill = np.random.default_rng(seed)
-    weights = [np.rint(fill.normal(2, 20, size=(layer.n_in + 1, layer.n_out))).clip(-128, 127).astype(np.int64)
-               for layer in spec.layers]  # fmt: skip
+    weights = [
+        np.rint(fill.normal(2, deviation, size=(layer.n_in + 1, layer.n_out))).clip(-128, 127).astype(np.int64)
+        for layer, deviation in zip(spec.layers, (60, 20), strict=True)
+    ]
     passes = (Pass((0, 1), True, False, (1,)), Pass((1,), True, True, (0,)), Pass((0,), False, True, (0,)))
     return Case(rule, spec, False, seed, passes, weights, fill_samples(spec, 2, 0.06, fill))
 
@@ -106,7 +108,7 @@ def test_a_network_of_128_columns_is_equal_too(rule: str, rounding: str) -> None
     if rule == "infer":
         return
     words, steps = activity.per_layer("signal_words")[0], 2 * case.spec.n_steps
-    assert 0.2 * 8 * steps < words < 0.95 * 8 * steps  # whole words with a signal beside whole words without
+    assert 0.2 * 8 * steps < words < 0.9 * 8 * steps  # whole words with a signal beside whole words without
     assert activity.per_layer("update_products")[0] > 1000
     if rounding == "stochastic":
         assert activity.total("random_advances") > 1000

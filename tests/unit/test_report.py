@@ -128,6 +128,12 @@ class TestJson:
             write_report_json({**report, "target_accuracy": float("nan")}, tmp_path / "report.json")
         assert read_report_json(tmp_path / "report.json") == report
 
+    def test_a_failed_write_leaves_no_file_behind(self, report: dict[str, Any], tmp_path: Path) -> None:
+        (tmp_path / "report.json").mkdir()
+        with pytest.raises(OSError, match=r"report\.json"):
+            write_report_json(report, tmp_path / "report.json")
+        assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -187,6 +193,8 @@ class TestConsole:
         assert max(map(len, lines)) <= width
         starts = [line.split()[0] for line in lines if line[:1].strip() and line.split()[0] in RULES]
         assert starts == RULES * (len(starts) // len(RULES))
+        titles = [word for line in lines if line.startswith("rule") for word in line.split()]
+        assert titles.count("×BPTT") == 2 and titles.count("×infer") == 1
         assert {"2.64", "7.58", "25.1"} <= {word for line in lines for word in line.split()}
 
     def test_100_columns_hold_the_headline_table_in_one_block(self, report: dict[str, Any]) -> None:

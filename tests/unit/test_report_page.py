@@ -113,6 +113,8 @@ class TestPage:
         report["notes"] = [MALICIOUS]
         for result in report["results"][:2]:
             result["rule"] = MALICIOUS
+        for result in report["results"][2:4]:
+            result["rule"] = r"$\no formula$"
         text = page(report, tmp_path / "report.html", MALICIOUS)
         assert "<script" not in text
         assert "&lt;script&gt;" in text

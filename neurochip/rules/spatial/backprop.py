@@ -1,6 +1,6 @@
 """`backprop`: the error goes back through the same weights, W g, rows read whole (semantics 3.4).
 
-    d_i = sat(round(sum_j W_ij g_j, sd)),   g_i = sat(round(d_i psi_i, b))
+d_i = sat(round(sum_j W_ij g_j, sd)),   g_i = sat(round(d_i psi_i, b))
 """
 
 from __future__ import annotations

@@ -17,14 +17,12 @@ def update_trace(trace, leak, leak_value, addresses, magnitudes, frac, highest, 
     """Decay and add the events. trace: int32 [n_in]; returns (touched words, saturations)."""
     n_words = 0
     n_in = trace.shape[0]
-    word = 0
-    for start in range(0, n_in, lanes):
+    for word in range(-(-n_in // lanes)):
         any_bits = 0
-        for i in range(start, min(start + lanes, n_in)):
+        for i in range(word * lanes, min((word + 1) * lanes, n_in)):
             any_bits |= trace[i]
         touched[word] = any_bits != 0
         n_words += any_bits != 0
-        word += 1
     leak_magnitudes(trace, leak, leak_value)
     saturations = 0
     for k in range(addresses.shape[0]):

@@ -1,6 +1,6 @@
 """`sample` and `batch`: gradients accumulate in their own memory and are applied later (semantics 3.6).
 
-    G_ij <- sat(G_ij + round(p_i g_j, sG)),   later   P = -m_eta G_ij,   W as in the immediate update
+G_ij <- sat(G_ij + round(p_i g_j, sG)),   later   P = -m_eta G_ij,   W as in the immediate update
 """
 
 from __future__ import annotations
