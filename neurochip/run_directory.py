@@ -102,7 +102,7 @@ class RunDirectory:
 
         with h5py.File(path, "w") as file:
             for key, state in self._states.items():
-                group = file.require_group(key)
+                group = _group(file, key)
                 for index, weights in enumerate(state.weights):
                     group.create_dataset(f"layers/{index}/weight", data=weights)
                 group.create_dataset("random_registers", data=state.registers)
@@ -143,6 +143,11 @@ class RunDirectory:
         _write_atomically(self.path / ACTIVITY, lambda path: _write_activity_file(path, outcomes))
 
 
+def _group(file: Any, key: str) -> Any:
+    """The group of a run; a run alone in its directory lies at the root, "."."""
+    return file if key == "." else file.require_group(key)
+
+
 def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
     import h5py
 
@@ -150,7 +155,7 @@ def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
         file.attrs["schema"] = "neurochip-activity/1"
         file.attrs["fields"] = list(FIELDS)
         for key, outcome in outcomes.items():
-            group = file.create_group(key)
+            group = _group(file, key)
             _write_activities(group.create_group("train"), [e.activity for e in outcome.epochs if e.activity])
             if outcome.test_activity is not None:
                 _write_activities(group.create_group("test"), [outcome.test_activity])

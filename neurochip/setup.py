@@ -167,7 +167,7 @@ def prepare_setup(
             raise UserError('chip.overflow = "dram" is not in this version; allowed are "refuse" and "grow"')
         chip = chip.model_copy(update={"overflow": experiment.chip.overflow})
     listener.message(f"loading task {experiment.task.name}")
-    task = load_task(_task_settings(experiment), base_dir, experiment.run.seed, listener.message)
+    task = load_task(task_settings(experiment), base_dir, experiment.run.seed, listener.message)
     shapes = layer_shapes(experiment, task.n_inputs, len(task.classes))
     listener.message("calibrating formats (the first start compiles for about a minute)")
     prepared = prepare(experiment, shapes, task.train)
@@ -179,7 +179,8 @@ def prepare_setup(
     return setup
 
 
-def _task_settings(experiment: Experiment) -> Any:
+def task_settings(experiment: Experiment) -> Any:
+    """What a task needs to know of an experiment."""
     table = experiment.task
     sensor = tuple(table.sensor_size) if table.sensor_size is not None else None
     return SimpleNamespace(

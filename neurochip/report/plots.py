@@ -203,15 +203,15 @@ def _footprint_by_steps(report: Mapping[str, Any]) -> Figure | None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
-    for text, line, value in (
-        ("this T", "-", report["task"]["n_steps"]),
-        ("T*", "--", history["steps_history_equals_weights"]),
-        ("does not fit", ":", history["steps_history_leaves_chip"]),
+    for text, height, line, value in (  # heights differ, as the last two lines may nearly coincide
+        ("this T", 1.0, "-", report["task"]["n_steps"]),
+        ("T*", 1.0, "--", history["steps_history_equals_weights"]),
+        ("does not fit", 0.88, ":", history["steps_history_leaves_chip"]),
     ):
         if value:
             axes.axvline(value, color="#444444", linestyle=line, linewidth=1)
             axes.annotate(
-                text, (value, 1), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
+                text, (value, height), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
                 rotation=90, va="top", ha="left", fontsize=9, color="#444444",
             )  # fmt: skip
     _legend(figure, axes, 5)

@@ -1,0 +1,61 @@
+"""Do the kernels stay inside their arrays? They run with index checks (NEUROCHIP_BOUNDSCHECK=1) in a process of their own.
+
+Without the checks a kernel that reads past an array reads memory silently.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import neurochip
+
+CASES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from comparison import compare
+from strategies import RULES, fixed_case
+
+from neurochip.core._jit import BOUNDSCHECK
+from neurochip.core.pass_kernel import run_pass
+
+assert BOUNDSCHECK and run_pass.targetoptions["boundscheck"]
+for rule in RULES:
+    for seed in range(12):
+        case = fixed_case(seed, rule)
+        differences = compare(case)
+        assert not differences, (rule, seed, differences)
+        print(rule, case.spec.weight_bits)
+"""
+PAST_THE_END = """
+import numpy as np
+from neurochip.core.neuron import fire
+
+fire(np.zeros(2, dtype=np.int32), 3, np.int32(1), 0, np.zeros(4, dtype=np.int32))
+"""
+
+
+def run_checked(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter with index checks and with the same neurochip on its path."""
+    root = str(Path(neurochip.__file__).resolve().parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root, "NEUROCHIP_BOUNDSCHECK": "1"}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.slow
+def test_drawn_cases_of_every_rule_are_equal_with_index_checks() -> None:
+    done = run_checked("-c", CASES, str(Path(__file__).resolve().parent))
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 7 * 12
+    assert {int(bits) <= 8 for _, bits in lines} == {True, False}  # both weight types
+
+
+def test_an_index_past_the_end_is_caught_by_them() -> None:
+    done = run_checked("-c", PAST_THE_END)
+    assert done.returncode != 0
+    assert "IndexError" in done.stderr
