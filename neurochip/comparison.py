@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurochip._version import __version__
+from neurochip.break_even import flip_sentence
 from neurochip.fixed_point import QFormat
 from neurochip.network.resolve import rate_code
 from neurochip.pricing import Pricer, history_section, numerics, ratios
@@ -35,22 +37,42 @@ def build_report(setup: Setup, outcomes: Mapping[str, Outcome]) -> Numbers:
         "network": _network_section(setup),
         "chip": _chip_section(setup),
         "versions": _versions(),
-        "history": history_section(specs, setup.spec(find_rule("bptt-o")), setup.chip),
+        "history": history_section(specs, setup.chip),
         "target_accuracy": setup.resolved.run.target_accuracy,
+        "flips": _flips(setup, results, outcomes),
         "notes": _notes(setup),
         "results": results,
     }
 
 
+def _flips(setup: Setup, results: list[Numbers], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """What would turn the order in energy between rules that keep a trace and the BPTT of their group."""
+    fixed = {result["rule"]: result for result in results if result["precision"] == "fixed"}
+    sentences = []
+    for run in setup.runs:
+        baseline = run.rule.baseline
+        if run.precision != "fixed" or run.rule.temporal != "trace" or baseline not in fixed:
+            continue
+        activity = outcomes[run.key].epochs[-1].activity
+        if activity is not None:
+            own, base = fixed[run.rule.name]["per_sample"], fixed[baseline]["per_sample"]
+            sentences.append(flip_sentence(run.rule.name, baseline, own, base, activity))
+    return sentences
+
+
 def _experiment_tables(setup: Setup) -> Numbers:
+    """The resolved experiment; files by name alone, as their folders belong to a machine and not to the experiment."""
     tables = setup.resolved.to_tables()
-    if setup.asked.task.path is not None:
-        tables["task"]["path"] = setup.asked.task.path  # as the user wrote it, not as this machine sees it
+    tables["chip"]["name"] = Path(tables["chip"]["name"]).name
+    if "path" in tables["task"]:
+        tables["task"]["path"] = Path(tables["task"]["path"]).name
     return tables
 
 
 def _task_section(setup: Setup) -> Numbers:
     task = setup.task
+    path = setup.asked.task.path
+    provenance = {key: Path(path).name if path and text == path else text for key, text in task.provenance.items()}
     return {
         "name": task.name,
         "n_inputs": task.n_inputs,
@@ -60,7 +82,7 @@ def _task_section(setup: Setup) -> Numbers:
         "n_validation": task.validation.n_samples,
         "n_test": task.test.n_samples,
         "events_per_sample": len(task.train.addresses) / max(1, task.train.n_samples),
-        "provenance": dict(task.provenance),
+        "provenance": provenance,
     }
 
 
@@ -111,6 +133,13 @@ def _notes(setup: Setup) -> list[str]:
         "Training accuracy of rules that change weights at every step is measured while they learn the label of each "
         "sample; compare rules by test accuracy.",
     ]
+    batch = setup.resolved.learning.batch
+    immediate = [rule.name for rule in setup.rules if rule.update == "immediate"]
+    if batch > 1 and immediate:
+        notes.append(
+            f"{', '.join(immediate)}: batch 1, as these rules change weights at every step; learning.batch = {batch} "
+            "holds for the others."
+        )
     if any(rule.group == NO_LEARNING for rule in setup.rules):
         notes.append(
             "infer loads weights trained off the chip by the float twin of bptt, rounded to the chip's weight format; "

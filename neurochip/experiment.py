@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.listener import Listener, Silent
-from neurochip.rules.presets import DEFAULT_COMPARISON, NO_LEARNING, Rule, find_rule
+from neurochip.rules.presets import DEFAULT_COMPARISON, NO_LEARNING, RULES, Rule, find_rule
 from neurochip.run_directory import REPORT_HTML, REPORT_JSON, RunDirectory, read_experiment
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neurochip.training import Outcome
 
 ENGINES = ("fast", "reference")
+WAIT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,14 @@ def learn(
     command: str | None = None,
 ) -> Report:
     """Run the one rule `experiment.learning.rule`; arguments and errors as for `compare`."""
-    rules = [experiment.learning.rule]
-    return _run(experiment, rules, base_dir, out, listener or Silent(), engine, command)
+    rule, batch = find_rule(experiment.learning.rule), experiment.learning.batch
+    if rule.update == "immediate" and batch > 1:
+        accumulating = ", ".join(other.name for other in RULES if other.update == "accumulate")
+        raise UserError(
+            f"learning.batch = {batch} is not allowed with learning.rule = {rule.name!r}, which changes weights at "
+            f"every step; allowed are batch = 1 and the rules {accumulating}"
+        )
+    return _run(experiment, [rule.name], base_dir, out, listener or Silent(), engine, command)
 
 
 def resume(
@@ -91,6 +98,9 @@ def resume(
 ) -> Report:
     """Continue the run in `directory`; a finished run stays as it is."""
     experiment = read_experiment(directory)
+    run = RunDirectory(directory)
+    if run.is_finished:  # its data and chip files may be gone by now
+        return _finished(run, listener or Silent())
     rules = experiment.run.rules or [experiment.learning.rule]
     return _run(experiment, rules, directory, directory, listener or Silent(), engine, command)
 
@@ -106,7 +116,7 @@ def _run(
 ) -> Report:
     if engine not in ENGINES:
         raise UserError(f"engine = {engine!r} is not allowed; allowed are {', '.join(ENGINES)}")
-    from neurochip.report.json_file import read_report_json, write_report_json
+    from neurochip.report.json_file import write_report_json
     from neurochip.setup import prepare_setup
 
     setup = prepare_setup(experiment, [find_rule(name) for name in rules], base_dir, engine, listener)
@@ -116,8 +126,7 @@ def _run(
     directory.open(setup.resolved)
     listener.message(f"run directory: {directory.path}")
     if directory.is_finished:
-        listener.message("the run is finished; nothing to do")
-        return Report(read_report_json(directory.path / REPORT_JSON), directory.path)
+        return _finished(directory, listener)
     outcomes = _train_all(setup, directory, listener)
     directory.write_activity({key: outcome for key, outcome in outcomes.items() if outcome.test_activity is not None})
     from neurochip.comparison import build_report
@@ -127,6 +136,13 @@ def _run(
     write_report_html(data, directory.path / REPORT_HTML, command)
     write_report_json(data, directory.path / REPORT_JSON)
     return Report(data, directory.path)
+
+
+def _finished(directory: RunDirectory, listener: Listener) -> Report:
+    from neurochip.report.json_file import read_report_json
+
+    listener.message("the run is finished; nothing to do")
+    return Report(read_report_json(directory.path / REPORT_JSON), directory.path)
 
 
 @dataclass
@@ -140,9 +156,11 @@ class _Workers:
         with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1) or 1) as pool:
             futures: dict[str, Future[Outcome]] = {key: pool.submit(job) for key, job in jobs.items()}
             try:
-                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
+                pending: set[Future[Outcome]] = set(futures.values())
+                while pending:  # in slices: a wait without end cannot be interrupted on every platform
+                    done, pending = wait(pending, timeout=WAIT_S, return_when=FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
                 return {key: future.result() for key, future in futures.items()}
             except BaseException:
                 self.stop.set()
@@ -206,6 +224,10 @@ def rates_of_best(scores: Mapping[float, float]) -> list[float]:
 def _validation_score(setup: Setup, rule: Rule, rate: float, listener: Listener) -> float:
     trial = setup.with_rates({rule.name: rate})
     run = next(run for run in trial.runs if run.rule == rule)
+    try:
+        trial.spec(rule)
+    except UserError:  # a rate no shift of the chip can realise ends the climb, not the search
+        return -1.0
     workers = _Workers()
     label = f"{run.key} at rate {rate:g}"
     outcome = workers.run({run.key: trial.job(run, None, None, workers.stop, listener, label)})[run.key]

@@ -61,9 +61,9 @@ def frac_for(magnitude: float, highest: int) -> int:
     """Return the largest frac in 0..24 for which magnitude * 2**frac <= highest (0 if there is none)."""
     if not magnitude > 0:
         return MAX_FRAC
-    mantissa, exponent = math.frexp(highest / magnitude)  # exact floor(log2(.)): mantissa in [1/2, 1)
-    del mantissa
-    return min(MAX_FRAC, max(0, exponent - 1))
+    # Scaling by a power of two is exact; a quotient highest / magnitude would round, and overflow for tiny magnitudes.
+    fitting = (frac for frac in range(MAX_FRAC, 0, -1) if magnitude * 2.0**frac <= highest)
+    return next(fitting, 0)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neurochip.activity import SATURATION_FIELDS, Activity
+import numpy as np
+
+from neurochip.activity import FIELD_INDEX, N_FIELDS, SATURATION_FIELDS, Activity
 from neurochip.chip import Chip
 from neurochip.cost.energy import Energy, check_capacity, price
 from neurochip.counters import bits_moved, is_memory, totals
@@ -41,6 +43,15 @@ class Pricer:
             UserError: naming memory, words needed and words available.
         """
         return check_capacity(footprint_words(self.spec, self.chip), self.chip).added_banks
+
+    def check_prices(self) -> None:
+        """Price a made-up sample in which everything happens that this rule can do, learning and not.
+
+        Raises:
+            UserError: naming the file and the key of a missing price, or an unknown microarchitecture.
+        """
+        for learning in (True, False):
+            self.energy(self.count(eventful_activity(self.spec, self.chip, learning)))
 
     def count(self, activity: Activity) -> Counted:
         """Counts and cycles of all samples of an activity."""
@@ -101,6 +112,22 @@ class Pricer:
         return {"target": target, "energy_uj": None, "epoch": None}
 
 
+def eventful_activity(spec: CoreSpec, chip: Chip, learning: bool) -> Activity:
+    """Activity of one made-up sample with every field 2 at every step, so that no count the rule can have is 0."""
+    totals = np.full((spec.n_steps + 1, len(spec.layers), N_FIELDS), 2, dtype=np.int64)
+    graded = totals[:, :, FIELD_INDEX["graded_events"]]
+    graded[...] = 0  # only input events may differ from 1, and some of them are 1
+    graded[:, 0] = int(spec.event_bits > 1)
+    return Activity(
+        totals=totals,
+        n_samples=1,
+        n_applies=int(spec.update == "accumulate"),
+        learning=learning and spec.credit != "none",
+        synapse_lanes=chip.lanes,
+        trace_lanes=chip.trace_lanes,
+    )
+
+
 def numerics(activity: Activity, spec: CoreSpec) -> Numbers:
     """Saturations and underflows of the last epoch, and what the zero gates may skip, as totals."""
     cells = activity.n_samples * activity.n_steps
@@ -134,14 +161,19 @@ def ratios(cost: Numbers, footprint: Mapping[str, int], base: Numbers, base_foot
     return result
 
 
-def history_section(specs: Mapping[str, CoreSpec], unrolled: CoreSpec, chip: Chip) -> Numbers:
-    """T*, the T at which the history leaves the chip, and the footprint of every rule against T."""
+def history_section(specs: Mapping[str, CoreSpec], chip: Chip) -> Numbers:
+    """T*, the T at which the history leaves the chip, and the footprint of every rule against T.
+
+    T* and the history of BPTT follow from shapes and widths, so the specification of any rule gives them; that of a
+    rule that is not run might not even be legal.
+    """
+    network = next(iter(specs.values()))
     by_rule = {
         rule: [sum(footprint_bits(replace(spec, n_steps=steps)).values()) for steps in FOOTPRINT_STEPS]
         for rule, spec in specs.items()
     }
     return {
-        "steps_history_equals_weights": steps_where_history_equals_weights(unrolled),
-        "steps_history_leaves_chip": steps_where_history_leaves_chip(unrolled, chip),
+        "steps_history_equals_weights": steps_where_history_equals_weights(network),
+        "steps_history_leaves_chip": steps_where_history_leaves_chip(network, chip),
         "footprint_by_steps": {"steps": list(FOOTPRINT_STEPS), "rules": by_rule},
     }

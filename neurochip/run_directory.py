@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from neurochip.activity import FIELDS, Activity
+from neurochip.activity import FIELDS, Activity, SampleTrace
 from neurochip.config import Experiment, parse_experiment
 from neurochip.errors import UserError
 from neurochip.training import Epoch, Outcome, TrainingState
@@ -68,7 +68,7 @@ class RunDirectory:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _write_atomically(self.path / EXPERIMENT, lambda part: part.write_text(tomli_w.dumps(tables)))
+            _write_atomically(self.path / EXPERIMENT, lambda part: part.write_bytes(tomli_w.dumps(tables).encode()))
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); give --out a writable one") from error
 
@@ -78,13 +78,14 @@ class RunDirectory:
         return (self.path / REPORT_JSON).exists() and (self.path / REPORT_HTML).exists()
 
     def state(self, key: str) -> TrainingState | None:
-        """The checkpoint of one run, if there is one."""
-        return self._states.get(key)
+        """A copy of the checkpoint of one run, if there is one."""
+        with self._lock:
+            return _copy(self._states[key]) if key in self._states else None
 
     def save_state(self, key: str, state: TrainingState) -> None:
         """Write the checkpoint of all runs and one line of metrics."""
         with self._lock:
-            self._states[key] = TrainingState(list(state.weights), state.registers, list(state.epochs))
+            self._states[key] = _copy(state)
             _write_atomically(self.path / CHECKPOINT, self._write_states)
             last = state.epochs[-1]
             line = {
@@ -111,6 +112,8 @@ class RunDirectory:
                 activities = [epoch.activity for epoch in state.epochs if epoch.activity is not None]
                 if activities:
                     _write_activities(group.create_group("activity"), activities)
+                if state.subset is not None:
+                    _write_subset(group.create_group("subset"), state.subset)
 
     def _load_states(self) -> dict[str, TrainingState]:
         import h5py
@@ -126,7 +129,8 @@ class RunDirectory:
                 activities = _read_activities(item["activity"]) if "activity" in item else [None] * len(records)
                 epochs = [Epoch(r["train"], r["validation"], a) for r, a in zip(records, activities, strict=True)]
                 weights = [item[f"layers/{index}/weight"][()] for index in range(len(item["layers"]))]
-                states[name] = TrainingState(weights, item["random_registers"][()], epochs)
+                subset = _read_subset(item["subset"]) if "subset" in item else None
+                states[name] = TrainingState(weights, item["random_registers"][()], epochs, subset)
 
         try:
             with h5py.File(path, "r") as file:
@@ -141,6 +145,11 @@ class RunDirectory:
     def write_activity(self, outcomes: Mapping[str, Outcome]) -> None:
         """Write the activity of every fixed-point run: totals per epoch, of the test split, and the subset."""
         _write_atomically(self.path / ACTIVITY, lambda path: _write_activity_file(path, outcomes))
+
+
+def _copy(state: TrainingState) -> TrainingState:
+    """A state of its own: a run changes its own while the checkpoint of all runs is written for another one."""
+    return TrainingState(list(state.weights), state.registers, list(state.epochs), state.subset)
 
 
 def _group(file: Any, key: str) -> Any:
@@ -159,13 +168,26 @@ def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
             _write_activities(group.create_group("train"), [e.activity for e in outcome.epochs if e.activity])
             if outcome.test_activity is not None:
                 _write_activities(group.create_group("test"), [outcome.test_activity])
-            if outcome.subset is None:
-                continue
-            subset = group.create_group("subset")
-            subset.create_dataset("sample_indices", data=outcome.subset.sample_indices)
-            for name, bitmap in outcome.subset.bitmaps.items():
-                packed = subset.create_dataset(name, data=np.packbits(bitmap, axis=-1), compression="gzip")
-                packed.attrs["width"] = bitmap.shape[-1]
+            if outcome.subset is not None:
+                _write_subset(group.create_group("subset"), outcome.subset)
+
+
+def _write_subset(group: Any, subset: SampleTrace) -> None:
+    group.create_dataset("sample_indices", data=subset.sample_indices)
+    for name, bitmap in sorted(subset.bitmaps.items()):
+        packed = group.create_dataset(name, data=np.packbits(bitmap, axis=-1), compression="gzip")
+        packed.attrs["width"] = bitmap.shape[-1]
+
+
+def _read_subset(group: Any) -> SampleTrace:
+    bitmaps: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if "width" in item.attrs:
+            bitmaps[name] = np.unpackbits(item[()], axis=-1, count=int(item.attrs["width"])).astype(np.bool_)
+
+    group.visititems(visit)
+    return SampleTrace(group["sample_indices"][()], bitmaps)
 
 
 def _write_activities(group: Any, activities: list[Activity]) -> None:

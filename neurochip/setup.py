@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from neurochip.chip import Chip, load_chip
+from neurochip.chip import Chip, list_chips, load_chip
 from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.listener import Listener
@@ -23,7 +23,7 @@ from neurochip.pricing import Pricer
 from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
 from neurochip.spec import CoreSpec
 from neurochip.tasks import TaskData, load_task
-from neurochip.training import Core, FloatTwin, Outcome, Training, train
+from neurochip.training import CHUNK_SAMPLES, Core, FloatTwin, Outcome, Training, train
 
 if TYPE_CHECKING:
     from neurochip.run_directory import RunDirectory
@@ -114,7 +114,8 @@ class Setup:
             from neurochip.core.float_core import FloatCore
 
             dtype = "float32" if run.arithmetic == "float32" else "float64"
-            return FloatTwin(FloatCore(float_spec(self.resolved, run.rule, self.shapes), real, dtype))
+            real_spec = float_spec(self.resolved, run.rule, self.shapes, self.prepared.fracs)
+            return FloatTwin(FloatCore(real_spec, real, dtype))
         integers = self.prepared.integer_weights(self.resolved.precision.weight.bits, real)
         if self.engine == "reference":
             from neurochip.reference.engine import ReferenceEngine
@@ -135,6 +136,8 @@ class Setup:
     ) -> Callable[[], Outcome]:
         """The training of one run as a function without arguments."""
 
+        _import_kernels(run, self.engine)
+
         def work() -> Outcome:
             training = Training(
                 key=run.key,
@@ -147,10 +150,19 @@ class Setup:
                 listener=listener,
                 on_epoch=(lambda state: directory.save_state(run.key, state)) if directory else (lambda state: None),
                 stop=stop,
+                chunk_samples=1 if self.engine == "reference" else CHUNK_SAMPLES,
             )
             return train(self.core(run, weights), training, directory.state(run.key) if directory else None)
 
         return work
+
+
+def _import_kernels(run: Run, engine: str) -> None:
+    """Import the kernels of a run in the thread that starts it: decorating them switches a setting of numba."""
+    if run.precision == "float":
+        import neurochip.core.float_core
+    elif engine == "fast":
+        import neurochip.core.engine  # noqa: F401
 
 
 def prepare_setup(
@@ -161,6 +173,7 @@ def prepare_setup(
     Raises:
         UserError: for anything that cannot run, before anything is written.
     """
+    experiment = _with_chip_file(experiment, base_dir)
     chip = load_chip(experiment.chip.name)
     if experiment.chip.overflow is not None:
         if experiment.chip.overflow == "dram":
@@ -175,8 +188,23 @@ def prepare_setup(
     resolved = _resolved(experiment, rules, prepared, base_dir)
     setup = Setup(experiment, resolved, tuple(rules), task, chip, gates, shapes, prepared, engine)
     for rule in rules:
-        setup.pricer(rule).check()
+        pricer = setup.pricer(rule)
+        pricer.check()
+        if resolved.precision.arithmetic == "fixed":  # the float twin has no cost
+            pricer.check_prices()
     return setup
+
+
+def _with_chip_file(experiment: Experiment, base_dir: Path) -> Experiment:
+    """A chip file by its absolute path, so that the run continues from any folder; a packaged chip by its name."""
+    name = experiment.chip.name
+    if name in list_chips():
+        return experiment
+    files = [folder / name for folder in (Path(), base_dir) if (folder / name).is_file()]
+    if not files:
+        return experiment  # load_chip says what is known
+    table = experiment.chip.model_copy(update={"name": str(files[0].resolve())})
+    return experiment.model_copy(update={"chip": table})
 
 
 def task_settings(experiment: Experiment) -> Any:

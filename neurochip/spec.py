@@ -114,9 +114,11 @@ class CoreSpec:
             UserError: naming the key, the value and what is allowed.
         """
         for index, layer in enumerate(self.layers):
+            is_hidden = layer.kind != "readout"
+            potential = "precision.membrane.frac" if is_hidden else "precision.readout.frac"
             for key, frac in (
                 ("precision.weight.frac", layer.frac_weight),
-                ("precision.membrane.frac", layer.frac_potential),
+                (potential, layer.frac_potential),
                 ("precision.trace.frac", layer.frac_trace),
                 ("precision.error.frac", layer.frac_error),
                 ("precision.gradient.frac", layer.frac_gradient),
@@ -124,12 +126,11 @@ class CoreSpec:
                 if key == "precision.gradient.frac" and self.update != "accumulate":
                     continue
                 _require(key, index, frac, 0, MAX_FRAC)
-            is_hidden = layer.kind != "readout"
-            _require("precision.membrane.frac minus precision.weight.frac", index, layer.deliver_shift, 0, MAX_FRAC)
+            _require(f"{potential} minus precision.weight.frac", index, layer.deliver_shift, 0, MAX_FRAC)
             widest = self.weight_bits - 1 + self.event_bits - 1 + layer.deliver_shift
             _require("precision: weight.bits + event.bits - 2 + alignment shift", index, widest, 0, MAX_DELIVER_BITS)
             if is_hidden:
-                _require("precision.membrane.frac", index, layer.frac_potential, 4, MAX_FRAC)
+                _require(potential, index, layer.frac_potential, 4, MAX_FRAC)
                 top = QFormat(self.membrane_bits, 0, True).highest
                 _require("network threshold in units of 2^-membrane.frac", index, layer.threshold_q, 1, top)
             self._check_learning(index, is_hidden)

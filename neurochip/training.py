@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from neurochip.events import EventDataset
     from neurochip.tasks import TaskData
 
-CHUNK_SAMPLES = 256
+# An interrupt waits for the running chunk; the results do not depend on its size.
+CHUNK_SAMPLES = 32
 _SUBSET_STREAM = 3
 
 
@@ -62,11 +63,15 @@ class Epoch:
 
 @dataclass
 class TrainingState:
-    """All that continues a run: records of the finished epochs, weights and random registers after the last one."""
+    """All that continues a run: records of the finished epochs, weights and random registers after the last one.
+
+    `subset` is that of the last epoch of the run, which may be finished while other rules are still learning.
+    """
 
     weights: list[NDArray[Any]]
     registers: NDArray[Any]
     epochs: list[Epoch] = field(default_factory=list)
+    subset: SampleTrace | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Training:
         subset_samples: how many samples of the last epoch are recorded for replay.
         on_epoch: called with the state after every epoch (writes the checkpoint).
         stop: set to ask the run to end at the next chunk.
+        chunk_samples: samples per call of the core.
     """
 
     key: str
@@ -109,6 +115,7 @@ class Training:
     listener: Listener
     on_epoch: Callable[[TrainingState], None]
     stop: threading.Event
+    chunk_samples: int = CHUNK_SAMPLES
 
 
 def train(core: Core, training: Training, state: TrainingState | None) -> Outcome:
@@ -125,18 +132,22 @@ def train(core: Core, training: Training, state: TrainingState | None) -> Outcom
         core.restore(state.weights, state.registers)
     training.listener.begin(training.key, training.label, n_epochs * task.train.n_samples)
     training.listener.advance(training.key, len(state.epochs) * task.train.n_samples)
-    subset: SampleTrace | None = None
     for epoch in range(len(state.epochs), n_epochs):
         is_last = epoch == n_epochs - 1
-        result, subset = _epoch(core, training, epoch, training.subset_samples if is_last else 0)
+        result, state.subset = _epoch(core, training, epoch, training.subset_samples if is_last else 0)
         state.weights, state.registers = core.weights, core.registers
         state.epochs.append(result)
         training.on_epoch(state)
-        accuracy = result.validation if result.validation is not None else result.train
-        training.listener.advance(training.key, 0, f"epoch {epoch + 1}/{n_epochs}, validation {100 * accuracy:.1f} %")
+        training.listener.advance(training.key, 0, f"epoch {epoch + 1}/{n_epochs}, {_accuracy_text(result)}")
     test, test_activity = _evaluate(core, task.test, training)
     training.listener.end(training.key)
-    return Outcome(tuple(state.epochs), test, test_activity, tuple(core.weights), subset)
+    return Outcome(tuple(state.epochs), test, test_activity, tuple(core.weights), state.subset)
+
+
+def _accuracy_text(epoch: Epoch) -> str:
+    if epoch.validation is None:
+        return f"training {100 * epoch.train:.1f} %"
+    return f"validation {100 * epoch.validation:.1f} %"
 
 
 def subset_of(seed: int, epoch: int, n_samples: int, size: int) -> NDArray[np.int64]:
@@ -154,12 +165,13 @@ def _epoch(core: Core, training: Training, epoch: int, subset_size: int) -> tupl
     correct = 0
     activity: Activity | None = None
     parts: list[dict[str, NDArray[np.bool_]]] = []
-    for start in range(0, len(order), CHUNK_SAMPLES):
+    size = training.chunk_samples
+    for start in range(0, len(order), size):
         if training.stop.is_set():
             raise Interrupted
-        chunk = order[start : start + CHUNK_SAMPLES]
-        probe = [int(p) - start for p in chosen if start <= p < start + CHUNK_SAMPLES]
-        end = start + CHUNK_SAMPLES >= len(order)
+        chunk = order[start : start + size]
+        probe = [int(p) - start for p in chosen if start <= p < start + size]
+        end = start + size >= len(order)
         result = core.run(data, chunk, learn=training.learn, end_of_epoch=end, probe=probe)
         correct += int((result.predictions == data.labels[chunk]).sum())
         new = getattr(result, "activity", None)
@@ -181,10 +193,11 @@ def _joined(samples: NDArray[np.int64], parts: list[dict[str, NDArray[np.bool_]]
 def _evaluate(core: Core, data: EventDataset, training: Training) -> tuple[float, Activity | None]:
     correct = 0
     activity: Activity | None = None
-    for start in range(0, data.n_samples, CHUNK_SAMPLES):
+    size = training.chunk_samples
+    for start in range(0, data.n_samples, size):
         if training.stop.is_set():
             raise Interrupted
-        chunk = np.arange(start, min(start + CHUNK_SAMPLES, data.n_samples))
+        chunk = np.arange(start, min(start + size, data.n_samples))
         result = core.run(data, chunk, learn=False, end_of_epoch=False, probe=())
         correct += int((result.predictions == data.labels[chunk]).sum())
         new = getattr(result, "activity", None)

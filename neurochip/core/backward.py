@@ -6,6 +6,7 @@ import numpy as np
 
 from neurochip.activity import FIELD_INDEX
 from neurochip.core._jit import jit
+from neurochip.core.lanes import N_LANES
 from neurochip.core.layout import (
     APPLY_SHIFT,
     DELTA_HIGH,
@@ -50,8 +51,7 @@ from neurochip.rules.spatial.backprop import backproject
 from neurochip.rules.temporal.unroll import carry_error
 from neurochip.rules.update.accumulate import accumulate_rows, apply_row, count_words
 from neurochip.rules.update.immediate import (
-    FAST_LANES,
-    find_runs,
+    find_words,
     update_rows_any,
     update_rows_constant,
     update_rows_stochastic,
@@ -128,34 +128,26 @@ def update_weights(index, layout, state, scratch, rows, factors, counts):
     scaled = scratch.scaled_signal[:stride]
     for j in range(stride):
         scaled[j] = -constants[RATE] * signal[j]
-    lanes = constants[RNG_LANES]
     rounding = constants[WEIGHT_ROUNDING]
-    n_runs, n_words = find_runs(scaled, n_out, lanes, scratch.run_starts, scratch.run_stops)
-    if n_runs == 0:
-        return
+    n_words = find_words(scaled, n_out, constants[RNG_LANES], scratch.words)
     if rounding == ROUND_STOCHASTIC:
         counts[_ADVANCES] += rows.shape[0] * n_words
     shift = layer[UPDATE_SHIFT]
     low, high = np.int32(constants[WEIGHT_LOW]), np.int32(constants[WEIGHT_HIGH])
-    starts, stops = scratch.run_starts[:n_runs], scratch.run_stops[:n_runs]
-    registers = state.registers[index]
+    words, registers = scratch.words[:n_words], state.registers[index]
     at = layer[WEIGHT_AT]
     weights = state.weights[at : at + (layer[N_IN] + 1) * stride]
     narrow = layer[WIDE_PRODUCT] == 0
-    if narrow and rounding == ROUND_STOCHASTIC and lanes == FAST_LANES:
-        stops[n_runs - 1] = -(-stops[n_runs - 1] // FAST_LANES) * FAST_LANES
-        stream = scratch.stream
-        stream[:FAST_LANES] = registers
+    if narrow and rounding == ROUND_STOCHASTIC and constants[RNG_LANES] == N_LANES:
         counts[_SAT_WEIGHT] += update_rows_stochastic(
-            weights, stride, rows, factors, scaled, starts, stops, shift, low, high, stream
+            weights, stride, rows, factors, scaled, words, shift, low, high, registers
         )
-        registers[:] = stream[:FAST_LANES]
     elif narrow and rounding != ROUND_STOCHASTIC:
         half = np.int32(1 << (shift - 1)) if rounding == ROUND_NEAREST and shift > 0 else np.int32(0)
         counts[_SAT_WEIGHT] += update_rows_constant(weights, stride, rows, factors, scaled, shift, half, low, high)
     else:
         counts[_SAT_WEIGHT] += update_rows_any(
-            weights, stride, rows, factors, scaled, starts, stops, n_out, shift, rounding, low, high, registers
+            weights, stride, rows, factors, scaled, words, n_out, shift, rounding, low, high, registers
         )
 
 

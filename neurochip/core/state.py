@@ -47,9 +47,7 @@ class Scratch(NamedTuple):
     factors: Int32  # [total_in + n_layers]
     n_rows: Int32  # [n_layers]
     touched: NDArray[np.uint8]  # [widest input]
-    run_starts: Int32
-    run_stops: Int32
-    stream: NDArray[np.uint32]
+    words: Int32  # first columns of words with a nonzero signal
     readout_sums: Int64  # [classes]
 
 
@@ -126,8 +124,6 @@ def new_scratch(layout: Layout) -> Scratch:
         factors=np.zeros(total_in + len(layers), dtype=np.int32),
         n_rows=np.zeros(len(layers), dtype=np.int32),
         touched=np.zeros(widest_in + 1, dtype=np.uint8),
-        run_starts=np.zeros(widest_out + 1, dtype=np.int32),
-        run_stops=np.zeros(widest_out + 1, dtype=np.int32),
-        stream=np.zeros(widest_out + lay.ROW_PAD, dtype=np.uint32),
+        words=np.zeros(widest_out + 1, dtype=np.int32),
         readout_sums=np.zeros(int(layers[-1, lay.N_OUT]), dtype=np.int64),
     )

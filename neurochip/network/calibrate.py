@@ -6,7 +6,7 @@ formats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +188,20 @@ def _fracs(
         for i in range(len(shapes))
     )
     readout = given["readout"][0]
-    return Fracs(weight, membrane, trace, error, weight[last] if readout is None else readout).legal()
+    legal = Fracs(weight, membrane, trace, error, weight[last] if readout is None else readout).legal()
+    return _with_given(legal, given)
+
+
+def _with_given(fracs: Fracs, given: dict[str, tuple[int | None, ...]]) -> Fracs:
+    """Put back the fracs of the experiment: only calibrated ones may move, and `CoreSpec.check` refuses the rest."""
+    kept: dict[str, Any] = {
+        signal: tuple(
+            calibrated if asked is None else asked
+            for asked, calibrated in zip(given[signal], getattr(fracs, signal), strict=True)
+        )
+        for signal in ("weight", "membrane", "trace", "error")
+    }
+    return replace(fracs, **kept)
 
 
 def _magnitude(arrays: list[NDArray[Any]]) -> float:

@@ -123,8 +123,8 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
     )
 
 
-def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...]) -> FloatSpec:
-    """Return the real-valued specification of the same rule, with the realised learning rate."""
+def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs) -> FloatSpec:
+    """Return the real-valued specification of the same rule, with the realised learning rate and trace gate."""
     learning = experiment.learning
     code = rate_code(experiment, rule)
     layers = tuple(
@@ -138,8 +138,9 @@ def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...
             reset=shape.reset,
             keeps_trace=rule.temporal == "trace" and shape.keeps_trace,
             trace_leak=leak_factor(shape.trace_leak),
+            trace_gate=experiment.precision.trace.gate * 2.0 ** -fracs.trace[index],
         )
-        for shape in shapes
+        for index, shape in enumerate(shapes)
     )
     return FloatSpec(
         layers=layers,

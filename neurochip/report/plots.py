@@ -33,10 +33,13 @@ PART_STYLES: dict[str, tuple[str, str]] = {  # colour, hatch
     "history": ("#CC79A7", ""),
     "event_fifo": ("#F0E442", ""),
     "dram": ("#000000", ""),
-    "operations": ("#8C8C8C", ""),
+    "ac": ("#4D4D4D", ""),
+    "mac": ("#7A7A7A", ""),
+    "other operations": ("#A6A6A6", ""),
     "clock": ("#C4C4C4", "///"),
     "leakage": ("#EDEDED", "\\\\\\"),
 }
+NAMED_OPERATIONS = ("ac", "mac")  # the others together are one part of a bar
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "neurochip",
@@ -142,7 +145,9 @@ def _energy(report: Mapping[str, Any]) -> Figure | None:
         energy = look_up(results.fixed, "per_sample", "energy_pj")
         if energy is not None:
             row = [(name, energy["by_memory"].get(name, 0)) for name in MEMORIES]
-            row += [("operations", pj) for pj in energy["by_operation"].values()]
+            operations = energy["by_operation"]
+            row += [(name, operations.get(name, 0)) for name in NAMED_OPERATIONS]
+            row += [("other operations", pj) for name, pj in operations.items() if name not in NAMED_OPERATIONS]
             row += [("clock", energy["clock"]), ("leakage", energy["leakage"])]
             parts += [(results.rule, name, pj / 1e3) for name, pj in row]
     return _stacked(parts, "energy per sample (nJ)")

@@ -58,7 +58,7 @@ def verdict(report: Mapping[str, Any]) -> list[str]:
         if len(priced) > 1:
             sentences.append(_cheapest(group, priced))
         sentences += [_against_bptt(results) for results in priced if _has_rival(results)]
-    return sentences
+    return [*sentences, *report.get("flips", [])]
 
 
 def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:

@@ -24,9 +24,10 @@ OPTIONS = {
     ("compare",): RUN_OPTIONS | {"--rules", "--tune"},
     **{(name,): {"--json", "--help"} for name in LISTS},
 }
+# pydantic is not among them: typer itself uses it to read the options of a command.
 HEAVY = {
-    *("dask", "h5py", "jinja2", "matplotlib", "nir", "numba", "numpy", "pydantic", "rich", "scipy", "sklearn"),
-    *("tonic", "neurochip.config", "neurochip.experiment"),
+    *("dask", "h5py", "jinja2", "matplotlib", "nir", "numba", "numpy", "rich", "scipy", "sklearn", "tonic"),
+    *("neurochip.config", "neurochip.experiment"),
 }
 LOADED = """
 import sys

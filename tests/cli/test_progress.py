@@ -63,9 +63,13 @@ def test_runs_are_limited_each_for_itself(clock: list[float], capsys: pytest.Cap
 
 
 def test_an_early_error_leaves_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="bad input"), Lines() as lines:
-        lines.message("loading")
-        raise ValueError("bad input")
+    def load() -> None:
+        with Lines() as lines:
+            lines.message("loading")
+            raise ValueError("bad input")
+
+    with pytest.raises(ValueError, match="bad input"):
+        load()
     assert capsys.readouterr().err == ""
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from property_strategies import RULES, Case
 
 from neurochip.activity import FIELDS
 from neurochip.core.engine import Engine, PassResult
+from neurochip.core.layout import WIDE_DOT, WIDE_PRODUCT, build_layout
 from neurochip.reference.core import GoldenCore, GoldenRun
-
-UNROLL_ONLY, TRACE_ONLY, ACCUMULATE_ONLY = {"sat_delta"}, {"sat_trace", "trace_words"}, {"sat_gradient"}
-GENERAL_FIELDS = ("sat_membrane", "sat_readout", "sat_error", "sat_weight", "underflow_error")
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Statistics:
 
 
 def first_difference(golden: Any, fast: Any) -> str:
-    """"" if two arrays are equal, else where they first differ."""
+    """Say where two arrays first differ; nothing if they are equal."""
     a, b = np.asarray(golden), np.asarray(fast)
     if a.size == b.size == 0:
         return ""
@@ -84,7 +83,7 @@ def compare_state(golden: GoldenCore, fast: Engine) -> dict[str, str]:
     return found
 
 
-def compare(case: Any, statistics: Statistics | None = None) -> list[str]:
+def compare(case: Case, statistics: Statistics | None = None) -> list[str]:
     """Run a case through both cores, pass by pass; returns every difference as a line (none if they are equal)."""
     golden = GoldenCore(case.spec, [rows.tolist() for rows in case.weights])
     fast = Engine(case.spec, case.weights)
@@ -102,11 +101,11 @@ def compare(case: Any, statistics: Statistics | None = None) -> list[str]:
     return differences
 
 
-def tabulate(case: Any, totals: Counter[str], golden: GoldenCore, table: Statistics) -> None:
+def tabulate(case: Case, totals: Counter[str], golden: GoldenCore, table: Statistics) -> None:
     """Enter one case into the statistics."""
     spec = case.spec
     table.cases += 1
-    for name in ("infer", "sltt-o", "ottt-o", "bptt-o", "sltt", "ottt-a", "bptt"):
+    for name in RULES:
         table.add(f"rule {name}", case.rule == name)
     options = {
         "2 or 3 hidden layers": len(spec.layers) >= 3,
@@ -136,15 +135,13 @@ def tabulate(case: Any, totals: Counter[str], golden: GoldenCore, table: Statist
     table.add("sat_readout", totals["sat_readout"] > 0)
 
 
-def tabulate_learning(case: Any, totals: Counter[str], golden: GoldenCore, table: Statistics) -> None:
+def tabulate_learning(case: Case, totals: Counter[str], golden: GoldenCore, table: Statistics) -> None:
     """What only a learning case can reach."""
     spec = case.spec
     pairs = list(zip(case.weights, golden.weights, strict=True))
     table.add("weights change in every layer", all((a != np.array(b)).any() for a, b in pairs))
     table.add("weights of inputs change everywhere", all((a != np.array(b))[:-1].any() for a, b in pairs))
-    constants = Engine(spec, case.weights).layout.layers
-    from neurochip.core.layout import WIDE_DOT, WIDE_PRODUCT
-
+    constants = build_layout(spec).layers
     for name, hit in {
         "mse share": spec.mse_share_q > 0,
         "error rounding floor": spec.error_rounding == "floor",

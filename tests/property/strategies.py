@@ -81,11 +81,6 @@ class Fracs:
     gradient: list[int]
     rate_shifts: tuple[int, int]  # lowest and highest legal s
 
-    @property
-    def update(self) -> list[int]:
-        """What s is added to in the shift of the update."""
-        return [g - w for g, w in zip(self.gradient, self.weight, strict=True)]
-
 
 def chance(rng: random.Random, percent: int) -> bool:
     """True in `percent` of 100 draws; shrinks to False."""
@@ -138,7 +133,9 @@ def draw_fracs(
         top = weight[index + 1] + error[index + 1]
         wanted = top - rng.randint(0, 8) if hostile else eb - 1 - rng.randint(0, 1)
         error[index] = clip(wanted, max(0, top - MAX_SHIFT), min(MAX_FRAC, top))
-    trace = [rng.randint(0, min(MAX_FRAC, tb + 1)) if hostile else max(0, tb - 1 - rng.randint(0, 2)) for _ in range(n)]
+    # A hostile frac_a may exceed the bits of the trace: every event saturates, and the bias row has more bits than a.
+    highest = rng.choice([tb + 1, MAX_FRAC])
+    trace = [rng.randint(0, highest) if hostile else max(0, tb - 1 - rng.randint(0, 2)) for _ in range(n)]
     presynaptic = [fa if keep else 0 for fa, keep in zip(trace, keeps, strict=True)]
     gradient = [p + e for p, e in zip(presynaptic, error, strict=True)]
     if update == "accumulate":
@@ -309,4 +306,3 @@ def fixed_case(seed: int, rule: str | None = None) -> Case:
 def cases() -> st.SearchStrategy[Case]:
     """Cases for hypothesis; each decision is drawn, and shrunk, by it."""
     return st.randoms(use_true_random=False).map(draw_case)
-

@@ -1,4 +1,4 @@
-"""Do the kernels stay inside their arrays? They run with index checks (NEUROCHIP_BOUNDSCHECK=1) in a process of their own.
+"""Do the kernels stay inside their arrays? They run with index checks, NEUROCHIP_BOUNDSCHECK=1, in their own process.
 
 Without the checks a kernel that reads past an array reads memory silently.
 """
@@ -17,8 +17,9 @@ import neurochip
 CASES = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from comparison import compare
-from strategies import RULES, fixed_case
+import conftest  # makes the two helpers importable
+from property_comparison import compare
+from property_strategies import RULES, fixed_case
 
 from neurochip.core._jit import BOUNDSCHECK
 from neurochip.core.pass_kernel import run_pass

@@ -6,8 +6,10 @@ NEUROCHIP_EXAMPLES=5000 draws more cases than the default. `pytest -s` prints wh
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from property_strategies import RULES, Case, Pass, cases, draw_pass, fill_sample
 from neurochip.core.engine import Engine
 from neurochip.core.pass_kernel import run_pass
 from neurochip.reference.core import GoldenSample
-from neurochip.spec import LayerSpec
+from neurochip.spec import CoreSpec, LayerSpec
 
 EXAMPLES = int(os.environ.get("NEUROCHIP_EXAMPLES", "1000"))
 LEAST_SHARE = {
@@ -67,7 +69,7 @@ def test_the_drawn_cases_reach_what_they_are_to_test(statistics: Statistics) -> 
     assert all(statistics.share(name) <= most for name, most in MOST_SHARE.items())
 
 
-def large_case(rule: str, seed: int, **changes: object) -> Case:
+def large_case(rule: str, seed: int, **changes: Any) -> Case:
     """200-128-10 with 20 steps: rows of eight 16-column words, of which some hold no signal in some steps."""
     credit, update = RULES[rule]
     trace = credit == "trace"
@@ -78,7 +80,7 @@ def large_case(rule: str, seed: int, **changes: object) -> Case:
         hidden, kind="readout", n_in=128, n_out=10, leak_kind="none", leak_value=0, threshold_q=0, keeps_trace=False,
         frac_potential=7, frac_error=6, frac_gradient=6,
     )  # fmt: skip
-    settings_of_spec = {
+    settings_of_spec: dict[str, Any] = {
         "layers": (hidden, readout), "n_steps": 20, "event_bits": 1, "weight_bits": 8, "weight_rounding": "stochastic",
         "membrane_bits": 12, "trace_bits": 8, "trace_gate": 0, "error_bits": 8, "error_rounding": "nearest",
         "delta_bits": 12, "surrogate_bits": 4, "surrogate": "rectangle", "gradient_bits": 24, "readout_bits": 24,
@@ -86,8 +88,7 @@ def large_case(rule: str, seed: int, **changes: object) -> Case:
         "rate_shift": 8, "mse_share_q": 0, "deliver": "synapse", "reset_path": "detached", "rng_lanes": 16,
         "seed": seed, "synapse_lanes": 16, "trace_lanes": 16,
     }  # fmt: skip
-    small = fixed_case(0, rule)
-    spec = dataclasses.replace(small.spec, **(settings_of_spec | changes))
+    spec = CoreSpec(**(settings_of_spec | changes))
     fill = np.random.default_rng(seed)
     weights = [
         np.rint(fill.normal(2, deviation, size=(layer.n_in + 1, layer.n_out))).clip(-128, 127).astype(np.int64)
@@ -123,6 +124,38 @@ def test_any_number_of_random_lanes_is_equal_on_128_columns(lanes: int) -> None:
 def test_weights_of_16_bits_are_equal_on_128_columns(rule: str) -> None:
     case = large_case(rule, seed=3, weight_bits=12)
     assert compare(case) == []
+
+
+def extreme_case(weight_bits: int, error_bits: int, trace_bits: int, multiplier: int, rounding: str) -> Case:
+    """Weights, traces, surrogate codes and errors all at the ends of their ranges, in every column."""
+    case = large_case(
+        "ottt-o", seed=2, weight_bits=weight_bits, error_bits=error_bits, trace_bits=trace_bits,
+        weight_rounding=rounding, rate_multiplier=multiplier, rate_shift=12 + 5 - trace_bits - error_bits,
+        membrane_bits=8, mse_share_q=256, n_steps=3,
+    )  # fmt: skip
+    formats = {"frac_weight": 4, "frac_potential": 4, "frac_trace": trace_bits, "frac_error": error_bits - 1}
+    hidden, readout = case.spec.layers
+    layers = (
+        # The potential saturates at the threshold: every neuron spikes with the largest surrogate code.
+        dataclasses.replace(hidden, n_in=6, n_out=20, threshold_q=127, **formats),
+        dataclasses.replace(readout, n_in=20, n_out=17, keeps_trace=True, **formats),
+    )
+    low, high = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
+    weights = [np.full((layer.n_in + 1, layer.n_out), w) for layer, w in zip(layers, (high, low), strict=True)]
+    samples = [GoldenSample([[(a, 1) for a in range(6)]] * 3, label) for label in (0, 16)]
+    return dataclasses.replace(
+        case, spec=dataclasses.replace(case.spec, layers=layers), weights=weights, samples=samples
+    )
+
+
+@pytest.mark.parametrize("rounding", ["stochastic", "nearest", "floor"])
+def test_sums_and_products_that_leave_32_bits_are_equal(rounding: str) -> None:
+    bits = itertools.product((8, 12, 14, 16), (12, 14, 16), (8, 13, 16), (1, 15, 255))
+    for weight_bits, error_bits, trace_bits, multiplier in bits:
+        case = extreme_case(weight_bits, error_bits, trace_bits, multiplier, rounding)
+        statistics = Statistics()
+        assert compare(case, statistics) == [], (weight_bits, error_bits, trace_bits, multiplier)
+        assert statistics.seen["sat_error"] and statistics.seen["weights of inputs change everywhere"]
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -14,7 +14,7 @@ import pytest
 
 from neurochip.counters import MEMORIES
 from neurochip.report import write_report_html
-from neurochip.report.plots import PART_STYLES, RULE_STYLES
+from neurochip.report.plots import NAMED_OPERATIONS, PART_STYLES, RULE_STYLES
 
 MALICIOUS = "<script>alert(1)</script>"
 
@@ -131,7 +131,7 @@ class TestPage:
         parsed(text)
 
     def test_every_rule_and_part_has_a_colour_of_its_own(self) -> None:
-        assert set(PART_STYLES) == {*MEMORIES, "operations", "clock", "leakage"}
+        assert set(PART_STYLES) == {*MEMORIES, *NAMED_OPERATIONS, "other operations", "clock", "leakage"}
         for styles in (PART_STYLES, RULE_STYLES):
             assert len({colour for colour, _ in styles.values()}) == len(styles)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurochip.core import lanes
 from neurochip.core._jit import jit
 from neurochip.core.layout import ROUND_NEAREST, ROUND_STOCHASTIC
-
-FAST_LANES = 16
 
 
 @jit
@@ -21,30 +20,6 @@ def advance(x):
     x = np.uint32(x ^ np.uint32(x << np.uint32(13)))
     x = np.uint32(x ^ np.uint32(x >> np.uint32(17)))
     return np.uint32(x ^ np.uint32(x << np.uint32(5)))
-
-
-@jit
-def update_run_stochastic(row, signal, factor, shift, low, high, stream):
-    """Update consecutive whole 16-column words with stochastic rounding; returns the saturations.
-
-    row: int8 or int16 [n]; signal: int32 [n], -m_eta g; stream: uint32 [>= n + 16], registers in its first 16 entries.
-    The stream is written 16 ahead of where it is read, which lets the loop run as vectors.
-    """
-    n = row.shape[0]
-    amount = shift & 31
-    mask = np.uint32((1 << amount) - 1)
-    saturations = np.int32(0)
-    for j in range(n):
-        x = advance(stream[j])
-        stream[j + FAST_LANES] = x
-        step = np.int32(np.int32(np.int32(factor * signal[j]) + np.int32(x & mask)) >> amount)
-        exact = np.int32(np.int32(row[j]) + step)
-        kept = max(low, min(high, exact))
-        saturations = np.int32(saturations + np.int32(kept != exact))
-        row[j] = kept
-    for q in range(FAST_LANES):
-        stream[q] = stream[n + q]
-    return saturations
 
 
 @jit
@@ -62,15 +37,36 @@ def update_row_constant(row, signal, factor, shift, constant, low, high):
 
 
 @jit
-def update_rows_stochastic(weights, stride, rows, factors, signal, starts, stops, shift, low, high, stream):
-    """Update rows over runs of whole 16-column words; returns the saturations. starts, stops: int32 [n_runs]."""
+def advance_lanes(x):
+    """One xorshift32 step of 16 registers at once."""
+    x = lanes.bit_xor(x, lanes.shift_left(x, lanes.splat(13)))
+    x = lanes.bit_xor(x, lanes.shift_right_unsigned(x, lanes.splat(17)))
+    return lanes.bit_xor(x, lanes.shift_left(x, lanes.splat(5)))
+
+
+@jit
+def update_rows_stochastic(weights, stride, rows, factors, signal, words, shift, low, high, registers):
+    """Update the listed 16-column words of rows with stochastic rounding; returns the saturations.
+
+    signal: int32 [stride], -m_eta g; words: int32, first columns, ascending; registers: uint32 [16].
+    """
+    amount, mask = lanes.splat(shift & 31), lanes.splat((1 << (shift & 31)) - 1)
+    lowest, highest = lanes.splat(low), lanes.splat(high)
     saturations = np.int64(0)
+    random = lanes.load(registers, 0)
     for k in range(rows.shape[0]):
         at = rows[k] * stride
-        for run in range(starts.shape[0]):
-            start, stop = starts[run], stops[run]
-            row = weights[at + start : at + stop]
-            saturations += update_run_stochastic(row, signal[start:stop], factors[k], shift, low, high, stream)
+        factor = lanes.splat(factors[k])
+        for w in range(words.shape[0]):
+            column = words[w]
+            random = advance_lanes(random)
+            product = lanes.multiply(factor, lanes.load(signal, column))
+            step = lanes.shift_right(lanes.add(product, lanes.bit_and(random, mask)), amount)
+            exact = lanes.add(lanes.load(weights, at + column), step)
+            kept = lanes.larger(lowest, lanes.smaller(highest, exact))
+            saturations += lanes.count_different(kept, exact)
+            lanes.store(weights, at + column, kept)
+    lanes.store(registers, 0, random)
     return saturations
 
 
@@ -86,21 +82,16 @@ def update_rows_constant(weights, stride, rows, factors, signal, shift, constant
 
 
 @jit
-def update_rows_any(
-    weights, stride, rows, factors, signal, starts, stops, n_out, shift, rounding, low, high, registers
-):
-    """Update rows word by word for any number of lanes and any width; returns the saturations."""
+def update_rows_any(weights, stride, rows, factors, signal, words, n_out, shift, rounding, low, high, registers):
+    """Update the listed words of rows for any number of lanes and any width; returns the saturations."""
     saturations = np.int64(0)
-    lanes = registers.shape[0]
     for k in range(rows.shape[0]):
         at = rows[k] * stride
         row = weights[at : at + stride]
-        for run in range(starts.shape[0]):
-            for start in range(starts[run], stops[run], lanes):
-                stop = min(start + lanes, n_out)
-                saturations += update_word_any(
-                    row, signal, start, stop, factors[k], shift, rounding, low, high, registers
-                )
+        for w in range(words.shape[0]):
+            start = words[w]
+            stop = min(start + registers.shape[0], n_out)
+            saturations += update_word_any(row, signal, start, stop, factors[k], shift, rounding, low, high, registers)
     return saturations
 
 
@@ -125,21 +116,13 @@ def update_word_any(row, signal, start, stop, factor, shift, rounding, low, high
 
 
 @jit
-def find_runs(signal, n_out, lanes, starts, stops):
-    """List runs of consecutive lane words that hold a nonzero signal; returns (runs, words)."""
-    runs = words = 0
-    open_run = False
-    for start in range(0, n_out, lanes):
-        stop = min(start + lanes, n_out)
-        active = False
-        for j in range(start, stop):
-            if signal[j] != 0:
-                active = True
-        words += active
-        if active and not open_run:
-            starts[runs] = start
-            runs += 1
-        if active:
-            stops[runs - 1] = stop
-        open_run = active
-    return runs, words
+def find_words(signal, n_out, width, words):
+    """List the first columns of the words of `width` columns that hold a nonzero signal; returns their number."""
+    count = 0
+    for start in range(0, n_out, width):
+        any_bits = np.int32(0)
+        for j in range(start, min(start + width, n_out)):
+            any_bits |= signal[j]
+        words[count] = start
+        count += any_bits != 0
+    return count

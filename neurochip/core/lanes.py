@@ -1,0 +1,124 @@
+"""Sixteen 32-bit integers as one value: the words of 16 columns that rows are updated in.
+
+numba vectorises a loop over a row only when it is long, so a word of 16 columns would run column by column and the
+random registers would travel through memory. These functions put LLVM's vector instructions into a kernel instead;
+LLVM splits them where the processor has shorter vectors. All arithmetic wraps at 32 bits, as its names say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped,unused-ignore]
+from numba import types
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+from neurochip.core._jit import BOUNDSCHECK
+
+N_LANES = 16
+_INT32 = ir.IntType(32)
+_VECTOR = ir.VectorType(_INT32, N_LANES)
+
+
+class LanesType(types.Type):  # type: ignore[misc,unused-ignore]
+    """The type of such a value inside kernels."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Lanes")
+
+
+LANES = LanesType()
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> tuple[Any, Any]:
+    """Return (pointer to 16 entries of a C-contiguous array from `start`, their vector type)."""
+    values = context.make_array(array_type)(context, builder, array)
+    if BOUNDSCHECK:
+        stop = builder.add(start, ir.Constant(start.type, N_LANES))
+        negative = builder.icmp_signed("<", start, ir.Constant(start.type, 0))
+        with builder.if_then(builder.or_(negative, builder.icmp_signed(">", stop, values.nitems)), likely=False):
+            context.call_conv.return_user_exc(builder, IndexError, ("16 lanes reach past the end of the array",))
+    vector = ir.VectorType(context.get_data_type(array_type.dtype), N_LANES)
+    return builder.bitcast(builder.gep(values.data, [start]), vector.as_pointer()), vector
+
+
+@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+def load(typing_context: Any, array: Any, start: Any) -> Any:
+    """Read array[start : start + 16], sign-extended. array: int8, int16, int32 or uint32, C-contiguous."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer, vector = _pointer(context, builder, signature.args[0], *arguments)
+        value = builder.load(pointer)
+        value.align = vector.element.width // 8
+        return value if vector == _VECTOR else builder.sext(value, _VECTOR)
+
+    return LANES(array, types.int64), build
+
+
+@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+def store(typing_context: Any, array: Any, start: Any, lanes: Any) -> Any:
+    """Write the low bits of the lanes to array[start : start + 16]."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer, vector = _pointer(context, builder, signature.args[0], *arguments[:2])
+        value = arguments[2] if vector == _VECTOR else builder.trunc(arguments[2], vector)
+        builder.store(value, pointer).align = vector.element.width // 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, LANES), build
+
+
+@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+def splat(typing_context: Any, number: Any) -> Any:
+    """Return 16 lanes that all hold the low 32 bits of an integer."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = context.cast(builder, arguments[0], signature.args[0], types.int32)
+        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        first = builder.insert_element(nothing, number, ir.Constant(_INT32, 0))
+        return builder.shuffle_vector(first, nothing, ir.Constant(_VECTOR, [0] * N_LANES))
+
+    return LANES(number), build
+
+
+@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+def count_different(typing_context: Any, left: Any, right: Any) -> Any:
+    """Return in how many lanes the two differ, int64."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(builder.icmp_signed("!=", *arguments), ir.IntType(N_LANES))
+        return builder.zext(builder.ctpop(bits), ir.IntType(64))
+
+    return types.int64(LANES, LANES), build
+
+
+def _lanewise(build_value: Callable[[Any, Any, Any], Any]) -> Any:
+    """Make a function of two lane values from one that writes its instructions."""
+
+    @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+    def operation(typing_context: Any, left: Any, right: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return build_value(builder, *arguments)
+
+        return LANES(LANES, LANES), build
+
+    return operation
+
+
+add = _lanewise(lambda builder, x, y: builder.add(x, y))
+multiply = _lanewise(lambda builder, x, y: builder.mul(x, y))
+bit_and = _lanewise(lambda builder, x, y: builder.and_(x, y))
+bit_xor = _lanewise(lambda builder, x, y: builder.xor(x, y))
+shift_left = _lanewise(lambda builder, x, y: builder.shl(x, y))  # shift amounts 0 to 31
+shift_right = _lanewise(lambda builder, x, y: builder.ashr(x, y))
+shift_right_unsigned = _lanewise(lambda builder, x, y: builder.lshr(x, y))
+smaller = _lanewise(lambda builder, x, y: builder.select(builder.icmp_signed("<", x, y), x, y))
+larger = _lanewise(lambda builder, x, y: builder.select(builder.icmp_signed(">", x, y), x, y))

@@ -1,0 +1,204 @@
+"""Do initial weights and formats follow from the seed, the first training samples and nothing else?"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurochip.config import Experiment
+from neurochip.encoding.event_steps import bin_events
+from neurochip.errors import UserError
+from neurochip.events import EventDataset
+from neurochip.fixed_point import QFormat, quantise
+from neurochip.network import calibrate
+from neurochip.network.calibrate import Prepared, epoch_order, prepare
+from neurochip.network.shape import Fracs, layer_shapes
+from neurochip.rules.presets import RULES
+
+
+def load_beside(name: str) -> Any:
+    """Import a helper module that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+tiny = load_beside("tiny_experiment")
+FRACS = st.integers(0, 24)
+
+
+def tiny_data(n_samples: int = 20, seed: int = 0) -> EventDataset:
+    return bin_events(tiny.tiny_recordings(n_samples, seed), tiny.N_STEPS, "once", (2, 4, 7), 1)
+
+
+def prepared(data: EventDataset | None = None, **changes: Any) -> Prepared:
+    experiment: Experiment = tiny.tiny_experiment(**changes)
+    data = tiny_data() if data is None else data
+    return prepare(experiment, layer_shapes(experiment, data.n_inputs, 3), data)
+
+
+def same(one: Prepared, other: Prepared) -> bool:
+    weights = all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+    return weights and (one.fracs, one.weight_std) == (other.fracs, other.weight_std)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    assert same(prepared(), prepared())
+    for one, other in zip(prepared().weights, prepared(run__seed=4).weights, strict=True):
+        assert not np.array_equal(one, other)
+
+
+def test_the_rule_decides_neither_weights_nor_formats() -> None:
+    base = prepared()
+    for rule in RULES:
+        assert same(base, prepared(learning__rule=rule.name, run__rules=[rule.name])), rule.name
+
+
+def test_only_the_first_samples_of_the_first_epoch_are_looked_at() -> None:
+    data = tiny_data()
+    order = epoch_order(3, 0, data.n_samples)
+    seen, unseen = order[:8], order[8:]
+    assert same(prepared(data), prepared(replaced(data, unseen)))
+    assert not same(prepared(data), prepared(replaced(data, seen)))
+
+
+def replaced(data: EventDataset, samples: np.ndarray) -> EventDataset:
+    """The same data with other events in some samples: every input at every step."""
+    steps = []
+    for sample in range(data.n_samples):
+        own = data.sample(sample)
+        for t in range(data.n_steps):
+            part = own.addresses[own.step_offsets[t] : own.step_offsets[t + 1]]
+            steps.append(np.arange(data.n_inputs) if sample in samples else part)
+    offsets = np.concatenate([[0], np.cumsum([len(step) for step in steps])])
+    addresses = np.concatenate(steps).astype(np.int32)
+    return EventDataset(offsets, addresses, np.ones(len(addresses), np.int32), data.labels, data.n_inputs, data.n_steps)
+
+
+def test_an_epochs_order_is_a_permutation_that_seed_and_epoch_draw() -> None:
+    orders = [epoch_order(seed, epoch, 50) for seed in (1, 2) for epoch in (0, 1)]
+    for order in orders:
+        assert sorted(order) == list(range(50))
+    assert len({tuple(order) for order in orders}) == 4
+    assert np.array_equal(epoch_order(1, 1, 50), orders[1])
+
+
+def test_weights_are_as_wide_as_the_inputs_are_active_and_biases_are_0() -> None:
+    data = tiny_data()
+    result = prepared(data)
+    taken = data.take(epoch_order(3, 0, data.n_samples)[:8])
+    active = len(taken.addresses) / (taken.n_samples * taken.n_steps)
+    assert active > 1
+    assert result.weight_std[0] == pytest.approx(0.5 / math.sqrt(active))
+    for weights, std in zip(result.weights, result.weight_std, strict=True):
+        assert not weights[-1].any()
+        assert 0.5 * std < weights[:-1].std() < 2 * std
+
+
+def test_given_spreads_are_used() -> None:
+    base, given_std = prepared(), prepared(network__weight_std=[0.25, 0.5, 1.0])
+    assert given_std.weight_std == (0.25, 0.5, 1.0)
+    for one, other, std, wanted in zip(base.weights, given_std.weights, base.weight_std, (0.25, 0.5, 1.0), strict=True):
+        assert np.allclose(one / std * wanted, other)
+
+
+def test_integer_weights_are_the_quantised_real_ones() -> None:
+    result = prepared()
+    for weights, integers, frac in zip(result.weights, result.integer_weights(6), result.fracs.weight, strict=True):
+        assert np.array_equal(integers, quantise(weights, QFormat(6, frac, True)))
+
+
+def test_a_weight_frac_leaves_the_headroom_and_no_more() -> None:
+    for headroom in (0, 1, 3):
+        result = prepared(precision__weight__headroom=headroom, precision__membrane__bits=24)
+        for weights, frac in zip(result.weights, result.fracs.weight, strict=True):
+            magnitudes = np.abs(weights[weights != 0])
+            top = float(np.percentile(magnitudes, 99.9)) * 2**headroom
+            assert top * 2**frac <= 127 < top * 2 ** (frac + 1)
+
+
+def test_given_fracs_win() -> None:
+    free = prepared().fracs
+    asked = {"weight": [3, 4, 5], "membrane": [9, 8], "trace": [2, 3, 4], "error": [5, 4, 3]}
+    result = prepared(**{f"precision__{name}__frac": values for name, values in asked.items()},
+                      precision__readout__frac=11).fracs  # fmt: skip
+    assert result == Fracs((3, 4, 5), (9, 8), (2, 3, 4), (5, 4, 3), 11)
+    assert prepared(precision__trace__frac=1).fracs.trace == (1, 1, 1)
+    assert prepared(precision__trace__frac=1).fracs.membrane == free.membrane
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"weight": 12, "membrane": 8}, {"membrane": 3}, {"weight": [20, 20, 20]}, {"error": [20, 4, 4], "weight": 3}],
+)
+def test_given_fracs_are_never_moved_even_if_a_shift_becomes_illegal(changes: dict[str, Any]) -> None:
+    fracs = prepared(**{f"precision__{name}__frac": value for name, value in changes.items()}).fracs
+    for name, value in changes.items():
+        kept = getattr(fracs, name)
+        assert kept == (tuple(value) if isinstance(value, list) else (value,) * len(kept))
+
+
+@pytest.mark.parametrize(("signal", "allowed"), [("weight", 3), ("membrane", 2), ("trace", 3), ("error", 3),
+                                                 ("gradient", 3)])  # fmt: skip
+def test_a_list_of_fracs_of_another_length_is_refused(signal: str, allowed: int) -> None:
+    with pytest.raises(UserError, match=rf"precision.{signal}.frac has {allowed + 1} values.*a list of {allowed}"):
+        prepared(**{f"precision__{signal}__frac": [5] * (allowed + 1)})
+
+
+def test_given_fracs_and_spreads_need_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepared()
+    complete = {f"precision__{name}__frac": list(getattr(first.fracs, name)) for name in ("weight", "membrane", "trace",
+                                                                                         "error")}  # fmt: skip
+    monkeypatch.setattr(calibrate, "_float_core", lambda *_: pytest.fail("a pass was made"))
+    second = prepared(**complete, network__weight_std=list(first.weight_std))
+    assert same(first, second)
+    with pytest.raises(pytest.fail.Exception):
+        prepared(**complete)
+
+
+def test_no_training_sample_is_refused() -> None:
+    with pytest.raises(UserError, match="no training samples"):
+        prepared(tiny_data().take([]))
+
+
+def test_samples_without_events_calibrate_to_legal_formats() -> None:
+    data = tiny_data()
+    empty = EventDataset(np.zeros(len(data.labels) * 4 + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32),
+                         data.labels, data.n_inputs, data.n_steps)  # fmt: skip
+    result = prepared(empty)
+    assert result.weight_std[0] == 0.5
+    assert result.fracs == result.fracs.legal()
+
+
+@given(
+    weight=st.tuples(FRACS, FRACS, FRACS), membrane=st.tuples(FRACS, FRACS), trace=st.tuples(FRACS, FRACS, FRACS),
+    error=st.tuples(FRACS, FRACS, FRACS), readout=FRACS,
+)  # fmt: skip
+def test_legal_fracs_satisfy_every_alignment_shift_and_move_no_more_than_needed(
+    weight: tuple[int, ...], membrane: tuple[int, ...], trace: tuple[int, ...], error: tuple[int, ...], readout: int
+) -> None:
+    before = Fracs(weight, membrane, trace, error, readout)
+    after = before.legal()
+    potentials = (*after.membrane, after.readout)
+    assert all(4 <= frac <= 24 for frac in after.membrane)
+    assert all(potential - frac >= 0 for potential, frac in zip(potentials, after.weight, strict=True))
+    for layer in range(2):
+        assert after.weight[layer + 1] + after.error[layer + 1] - after.error[layer] >= 0
+    assert (after.trace, after.readout, after.error[-1]) == (trace, readout, error[-1])
+    assert all(a >= 0 for a in (*after.weight, *after.error))
+    assert after.legal() == after
+    for index, (old, new) in enumerate(zip(weight, after.weight, strict=True)):
+        assert new == min(old, potentials[index])
+    for layer in range(2):
+        assert after.error[layer] == min(error[layer], after.weight[layer + 1] + after.error[layer + 1])

@@ -1,0 +1,170 @@
+"""Does an experiment file become what it says, and does a wrong one end in one sentence that helps?"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurochip.config import Experiment, load_experiment, parse_experiment
+from neurochip.errors import UserError
+from neurochip.rules.presets import RULES
+
+
+def parse(tables: dict[str, Any]) -> Experiment:
+    return parse_experiment(tables, "file.toml")
+
+
+def test_nothing_is_the_default_experiment() -> None:
+    experiment = load_experiment(None)
+    assert experiment == Experiment()
+    assert (experiment.task.name, experiment.learning.rule, experiment.run.seed) == ("digits-dvs", "ottt-o", 1)
+    assert [layer.kind for layer in experiment.network.layers] == ["dense", "readout"]
+
+
+def test_the_tables_of_an_experiment_are_toml_and_give_it_back() -> None:
+    tables = {
+        "task": {"classes": [3, 1], "sensor_size": [4, 5, 2], "validation": 0.25, "repeat": "count"},
+        "network": {"weight_std": [0.1, 1e-3], "layers": [{"kind": "dense", "neurons": 3, "leak_constant": 0},
+                                                          {"kind": "readout", "bias": False}]},
+        "learning": {"rates": {"bptt": 0.1}, "learning_rate": 1},
+        "precision": {"event": {"bits": 2}, "weight": {"frac": [5, 6]}, "error": {"frac": 4}, "delta": {"bits": 12}},
+        "run": {"rules": ["bptt", "infer"], "name": "ä"},
+    }  # fmt: skip
+    experiment = parse(tables)
+    assert parse(tomllib.loads(tomli_w.dumps(experiment.to_tables()))) == experiment
+
+
+@pytest.mark.parametrize("word", ["fixed", "float", "float32"])
+def test_a_word_for_precision_is_its_arithmetic(word: str) -> None:
+    assert parse({"precision": word}).precision.arithmetic == word
+
+
+def test_delta_bits_are_error_bits_plus_4_unless_given() -> None:
+    assert parse({"precision": {"error": {"bits": 6}}}).precision.delta_bits == 10
+    assert parse({"precision": {"delta": {"bits": 9}}}).precision.delta_bits == 9
+
+
+BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "unknown table": ({"tasks": {}}, ("tasks", "allowed here are", "task")),
+    "unknown key": ({"task": {"nmae": "x"}}, ("task.nmae = 'x'", "allowed here are", "name", "steps")),
+    "unknown key of a layer": (
+        {"network": {"layers": [{"kind": "dense", "neurons": 3, "leek": 1}, {"kind": "readout"}]}},
+        ("network.layers.0.leek = 1", "leak_shift"),
+    ),
+    "unknown key of a signal": ({"precision": {"weight": {"bit": 3}}}, ("precision.weight.bit = 3", "rounding")),
+    "a number too small": ({"task": {"steps": 0}}, ("task.steps = 0", "greater than or equal to 1")),
+    "a word for a number": ({"task": {"steps": "9"}}, ("task.steps = '9'", "integer")),
+    "true for a number": ({"learning": {"epochs": True}}, ("learning.epochs = True", "integer")),
+    "not a number": ({"learning": {"learning_rate": float("nan")}}, ("learning.learning_rate = nan",)),
+    "rate of 0": ({"learning": {"learning_rate": 0.0}}, ("learning.learning_rate = 0.0", "greater than 0")),
+    "unknown rule": ({"learning": {"rule": "otto"}}, ("learning.rule = 'otto'", "ottt-o", "bptt")),
+    "unknown rule of a comparison": ({"run": {"rules": ["bptt", "x"]}}, ("run.rules", "'x'", "ottt-o")),
+    "a rule twice": ({"run": {"rules": ["bptt", "bptt"]}}, ("run.rules", "once")),
+    "no rule": ({"run": {"rules": []}}, ("run.rules", "at least one")),
+    "rate of an unknown rule": ({"learning": {"rates": {"x": 0.1}}}, ("learning.rates", "'x'", "ottt-o")),
+    "two leaks": (
+        {"network": {"layers": [{"kind": "dense", "neurons": 3, "leak_shift": 1, "leak_constant": 1},
+                                {"kind": "readout"}]}},
+        ("network.layers.0", "leak_shift and leak_constant exclude each other"),
+    ),
+    "no readout": ({"network": {"layers": [{"kind": "dense", "neurons": 3}]}}, ("network", "last layer", "readout")),
+    "no layer": ({"network": {"layers": []}}, ("network", "last layer")),
+    "readout in the middle": (
+        {"network": {"layers": [{"kind": "readout"}, {"kind": "readout"}]}}, ("only the last",)
+    ),
+    "unknown layer": ({"network": {"layers": [{"kind": "conv"}]}}, ("network.layers.0", "dense", "readout")),
+    "weight_std of another length": ({"network": {"weight_std": [0.1]}}, ("one value per layer, 2",)),
+    "missing neurons": (
+        {"network": {"layers": [{"kind": "dense"}, {"kind": "readout"}]}}, ("network.layers.0.neurons is missing",)
+    ),
+    "frac too large": ({"precision": {"weight": {"frac": 25}}}, ("precision.weight.frac", "25", "24")),
+    "delta narrower than error": (
+        {"precision": {"error": {"bits": 8}, "delta": {"bits": 7}}}, ("delta.bits = 7", "error.bits = 8")
+    ),
+    "arithmetic": ({"precision": "flaot"}, ("precision.arithmetic = 'flaot'", "float32")),
+    "rounding": ({"precision": {"error": {"rounding": "stochastic"}}}, ("precision.error.rounding", "'nearest'")),
+    "counts in one bit": ({"task": {"repeat": "count"}}, ("task.repeat = 'count'", "precision.event.bits")),
+    "validation of 1": ({"task": {"validation": 1.0}}, ("task.validation = 1.0", "less than 1")),
+    "a table that is none": ({"task": 3}, ("task = 3",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_wrong_experiment_is_one_sentence_with_file_key_value_and_what_is_allowed(name: str) -> None:
+    tables, words = BAD[name]
+    with pytest.raises(UserError) as caught:
+        parse(tables)
+    message = str(caught.value)
+    assert message.startswith("file.toml: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("0.5", 0.5), ("true", True), ("[1, 2]", [1, 2]), ("bptt-o", "bptt-o"), ('"a b"', "a b"), ("a=b", "a=b"),
+     ("{ bits = 4 }", {"bits": 4}), ("", "")],
+)  # fmt: skip
+def test_a_value_is_toml_and_a_bare_word_a_string(text: str, value: Any) -> None:
+    from neurochip.config import _apply_override
+
+    tables: dict[str, Any] = {}
+    _apply_override(tables, f"a.b = {text}")
+    assert tables == {"a": {"b": value}}
+
+
+def test_overrides_win_over_the_file_and_later_ones_over_earlier_ones(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text("[learning]\nepochs = 7\nbatch = 2\n", encoding="utf-8")
+    experiment = load_experiment(path, ["learning.epochs=8", "learning.epochs=9"])
+    assert (experiment.learning.epochs, experiment.learning.batch) == (9, 2)
+
+
+def test_overrides_leave_the_tables_they_are_given_alone() -> None:
+    tables = {"learning": {"epochs": 7}}
+    assert load_experiment(None, ["learning.epochs=8"], tables).learning.epochs == 8
+    assert tables == {"learning": {"epochs": 7}}
+
+
+@pytest.mark.parametrize("text", ["learning.epochs", "=3", "learning..epochs=3", ""])
+def test_an_override_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="is not KEY=VALUE"):
+        load_experiment(None, [text])
+
+
+def test_an_override_below_a_number_is_refused() -> None:
+    with pytest.raises(UserError, match=r"epochs holds 3, not a table"):
+        load_experiment(None, ["learning.epochs=3", "learning.epochs.x=4"])
+
+
+def test_a_wrong_override_says_that_it_was_one(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^--set: learning.epochs = 0 "):
+        load_experiment(None, ["learning.epochs=0"])
+    with pytest.raises(UserError, match=r"e.toml with --set: learning.epochs = 0 "):
+        load_experiment(path, ["learning.epochs=0"])
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"a = ", "is not TOML"), (b"\xff", "TOML")])
+def test_a_file_that_cannot_be_read_is_named(content: bytes | None, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        load_experiment(path)
+    assert str(path) in str(caught.value)
+
+
+@given(rule=st.sampled_from(RULES), epochs=st.integers(1, 100_000), rate=st.floats(2.0**-20, 8.0))
+def test_what_is_set_is_what_the_experiment_holds(rule: Any, epochs: int, rate: float) -> None:
+    settings = [f"learning.rule={rule.name}", f"learning.epochs={epochs}", f"learning.learning_rate={rate!r}"]
+    learning = load_experiment(None, settings).learning
+    assert (learning.rule, learning.epochs, learning.learning_rate) == (rule.name, epochs, rate)

@@ -1,0 +1,249 @@
+"""Do epochs see the samples they should, in any portions, and does a run that stopped go on as if it had not?"""
+
+from __future__ import annotations
+
+import _thread
+import importlib.util
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurochip.activity import FIELD_INDEX
+from neurochip.experiment import _Workers
+from neurochip.listener import Silent
+from neurochip.network.calibrate import epoch_order
+from neurochip.rules.presets import find_rule
+from neurochip.setup import Run, Setup, prepare_setup
+from neurochip.training import Interrupted, Outcome, Training, TrainingState, subset_of, train
+
+
+def load_beside(name: str) -> Any:
+    """Import a helper module that lies beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+tiny = load_beside("tiny_experiment")
+N_TRAIN, N_VALIDATION, N_TEST = tiny.SPLITS.values()
+
+
+@pytest.fixture(scope="module")
+def make_setup(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Setup]:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.write_tiny_task(folder)
+
+    def make(rule: str, **changes: Any) -> Setup:
+        return prepare_setup(tiny.tiny_experiment(**changes), [find_rule(rule)], folder, "fast", Silent())
+
+    return make
+
+
+def make_training(setup: Setup, **changes: Any) -> Training:
+    fields: dict[str, Any] = dict(
+        key="k", label="k", task=setup.task, n_epochs=2, seed=3, learn=True, subset_samples=4, listener=Silent(),
+        on_epoch=lambda state: None, stop=threading.Event(),
+    )  # fmt: skip
+    return Training(**(fields | changes))
+
+
+def run_of(setup: Setup, kind: str = "fixed") -> Run:
+    return next(run for run in setup.runs if run.precision == kind)
+
+
+def assert_same(one: Outcome, other: Outcome) -> None:
+    assert one.test == other.test
+    for a, b in zip(one.weights, other.weights, strict=True):
+        assert np.array_equal(a, b)
+    for a, b in zip(one.epochs, other.epochs, strict=True):
+        assert (a.train, a.validation) == (b.train, b.validation)
+        assert (a.activity is None) == (b.activity is None)
+        if a.activity is not None:
+            assert np.array_equal(a.activity.totals, b.activity.totals)
+            assert (a.activity.n_samples, a.activity.n_applies) == (b.activity.n_samples, b.activity.n_applies)
+    assert (one.subset is None) == (other.subset is None)
+    if one.subset is not None:
+        assert np.array_equal(one.subset.sample_indices, other.subset.sample_indices)
+        assert one.subset.bitmaps.keys() == other.subset.bitmaps.keys()
+        for name, bitmap in one.subset.bitmaps.items():
+            assert np.array_equal(bitmap, other.subset.bitmaps[name])
+
+
+class RecordingCore:
+    """Predicts class 0 always, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, list[int], bool, bool]] = []
+        self.weights = [np.zeros((2, 2))]
+        self.registers = np.zeros((1, 1), np.uint32)
+
+    def restore(self, weights: Any, registers: Any) -> None:
+        raise AssertionError("nothing to restore")
+
+    def run(self, data: Any, order: Any, *, learn: bool, end_of_epoch: bool, probe: Any) -> Any:
+        self.calls.append((data, [int(i) for i in order], learn, end_of_epoch))
+        return SimpleNamespace(predictions=np.zeros(len(order), np.int32), probes={})
+
+
+def test_every_epoch_learns_every_sample_once_in_its_seeded_order_then_validates(make_setup) -> None:
+    setup, core = make_setup("ottt-o"), RecordingCore()
+    outcome = train(core, make_training(setup, chunk_samples=5), None)
+    task, seen = setup.task, {}
+    for data, order, learn, end in core.calls:
+        part = "train" if data is task.train else "validation" if data is task.validation else "test"
+        assert learn == (part == "train")
+        seen.setdefault(part, []).extend(order)
+        assert end == (part == "train" and len(seen["train"]) % N_TRAIN == 0)
+        assert len(order) <= 5
+    assert seen["train"] == [*epoch_order(3, 0, N_TRAIN), *epoch_order(3, 1, N_TRAIN)]
+    assert seen["validation"] == [*range(N_VALIDATION), *range(N_VALIDATION)]
+    assert seen["test"] == list(range(N_TEST))
+    assert [data is task.test for data, *_ in core.calls][-2:] == [True, True]
+    for split, accuracy in (("train", outcome.epochs[0].train), ("validation", outcome.epochs[1].validation),
+                            ("test", outcome.test)):  # fmt: skip
+        assert accuracy == (getattr(task, split).labels == 0).mean()
+
+
+def test_inference_is_one_pass_that_does_not_learn(make_setup) -> None:
+    core = RecordingCore()
+    outcome = train(core, make_training(make_setup("infer"), learn=False, n_epochs=5), None)
+    assert len(outcome.epochs) == 1
+    assert not any(learn for _, _, learn, _ in core.calls)
+
+
+@pytest.mark.parametrize("rule", ["ottt-o", "bptt-o", "ottt-a", "bptt"])
+@pytest.mark.parametrize("kind", ["fixed", "float"])
+def test_results_do_not_depend_on_the_size_of_the_portions(rule: str, kind: str, make_setup) -> None:
+    setup = make_setup(rule, learning__batch=1 if rule.endswith("-o") else 4)
+    run = run_of(setup, kind)
+    outcomes = [train(setup.core(run, None), make_training(setup, chunk_samples=n), None) for n in (1, 5, 1000)]
+    assert_same(outcomes[0], outcomes[1])
+    assert_same(outcomes[0], outcomes[2])
+
+
+@pytest.mark.parametrize("rule", ["ottt-o", "bptt"])
+@pytest.mark.parametrize("kind", ["fixed", "float"])
+def test_a_run_that_continues_from_the_state_of_an_epoch_ends_the_same(rule: str, kind: str, make_setup) -> None:
+    setup = make_setup(rule)
+    run, states = run_of(setup, kind), []
+
+    def keep(state: TrainingState) -> None:
+        states.append(TrainingState(list(state.weights), state.registers, list(state.epochs), state.subset))
+
+    whole = train(setup.core(run, None), make_training(setup, n_epochs=3, on_epoch=keep), None)
+    assert [len(state.epochs) for state in states] == [1, 2, 3]
+    assert not np.array_equal(states[0].weights[0], states[1].weights[0])
+    for state in states:  # the last one has only the test left to do
+        assert_same(whole, train(setup.core(run, None), make_training(setup, n_epochs=3), state))
+
+
+def test_a_stop_ends_the_run_before_its_next_portion_and_keeps_the_last_epoch(make_setup) -> None:
+    setup, stop, states = make_setup("ottt-o"), threading.Event(), []
+
+    class StopsInTheSecondEpoch(Silent):
+        seen = 0
+
+        def advance(self, key: str, amount: int, text: str = "") -> None:
+            self.seen += amount
+            if self.seen > N_TRAIN:
+                stop.set()
+
+    core = setup.core(run_of(setup), None)
+    listener = StopsInTheSecondEpoch()
+    training = make_training(setup, chunk_samples=2, stop=stop, listener=listener,
+                             on_epoch=lambda state: states.append(list(state.weights)))  # fmt: skip
+    with pytest.raises(Interrupted):
+        train(core, training, None)
+    assert listener.seen == N_TRAIN + 2
+    assert len(states) == 1
+
+
+def test_a_subset_is_drawn_by_seed_and_epoch_and_ascends() -> None:
+    first = subset_of(1, 2, 100, 10)
+    assert np.array_equal(first, subset_of(1, 2, 100, 10))
+    assert not np.array_equal(first, subset_of(1, 3, 100, 10))
+    assert not np.array_equal(first, subset_of(2, 2, 100, 10))
+    assert list(first) == sorted(set(first))
+    assert first.min() >= 0 and first.max() < 100
+    assert list(subset_of(1, 2, 5, 10)) == [0, 1, 2, 3, 4]
+    assert len(subset_of(1, 2, 100, 0)) == 0
+
+
+@pytest.mark.parametrize("rule", ["infer", "ottt-o", "bptt"])
+def test_bitmaps_of_all_samples_add_up_to_the_activity(rule: str, make_setup) -> None:
+    setup = make_setup(rule)
+    training = make_training(setup, subset_samples=99, chunk_samples=5, learn=rule != "infer", n_epochs=1)
+    outcome = train(setup.core(run_of(setup), None), training, None)
+    assert list(outcome.subset.sample_indices) == list(epoch_order(3, 0, N_TRAIN))
+    totals, bitmaps = outcome.epochs[0].activity.totals, outcome.subset.bitmaps
+    fields = {"event": "events", "trace": "trace_nonzero", "psi": "psi_nonzero", "signal": "signal_nonzero"}
+    expected = {"infer": 3, "ottt-o": 3 + 2 + 2 + 3, "bptt": 3 + 2 + 3}  # the readout keeps no trace and has no psi
+    assert len(bitmaps) == expected[rule]
+    for name, bitmap in bitmaps.items():
+        signal, layer = name.split("/")
+        assert bitmap.shape[:2] == (N_TRAIN, 4)
+        assert np.array_equal(bitmap.sum(axis=(0, 2)), totals[:-1, int(layer), FIELD_INDEX[fields[signal]]]), name
+
+
+def test_bitmaps_lie_beside_the_sample_they_belong_to(make_setup) -> None:
+    setup = make_setup("ottt-o")
+    outcome = train(setup.core(run_of(setup), None), make_training(setup, chunk_samples=5), None)
+    chosen = epoch_order(3, 1, N_TRAIN)[subset_of(3, 1, N_TRAIN, 4)]
+    assert np.array_equal(outcome.subset.sample_indices, chosen)
+    assert np.array_equal(outcome.subset.bitmaps["event/0"].sum(axis=1) > 0, setup.task.train.counts()[chosen] > 0)
+
+
+def waits_for(stop: threading.Event, ended: list[str], name: str) -> Callable[[], Any]:
+    def work() -> Any:
+        ended.append(name if stop.wait(20) else "timeout")
+        raise Interrupted
+
+    return work
+
+
+def test_an_error_in_one_run_surfaces_as_itself_and_stops_the_others() -> None:
+    workers, ended = _Workers(), []
+
+    def fails() -> Any:
+        time.sleep(0.05)
+        raise ZeroDivisionError("mine")
+
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        workers.run({"a": waits_for(workers.stop, ended, "a"), "b": fails})
+    assert ended == ["a"]
+    assert time.monotonic() - began < 10
+
+
+def test_an_interrupt_stops_the_runs_promptly_and_surfaces() -> None:
+    workers, ended = _Workers(), []
+
+    def interrupts() -> Any:
+        time.sleep(0.05)
+        _thread.interrupt_main()
+        return waits_for(workers.stop, ended, "b")()
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        workers.run({"a": interrupts, "b": waits_for(workers.stop, ended, "a")})
+    assert ended in (["a", "b"], ["b", "a"], ["b"])  # on one core the second run never begins
+    assert time.monotonic() - began < 10
+
+
+def test_results_come_in_the_order_asked_whatever_ends_first() -> None:
+    def work(name: str, seconds: float) -> Callable[[], Any]:
+        return lambda: time.sleep(seconds) or name
+
+    results = _Workers().run({"a": work("a", 0.1), "b": work("b", 0.0), "c": work("c", 0.0)})
+    assert list(results.items()) == [("a", "a"), ("b", "b"), ("c", "c")]
+    assert _Workers().run({}) == {}
