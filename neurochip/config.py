@@ -235,13 +235,11 @@ class RunTable(Table):
     @field_validator("rules")
     @classmethod
     def _rules_once(cls, value: list[str] | None) -> list[str] | None:
-        if value is None:
-            return None
-        if not value:
+        if value == []:
             raise ValueError("at least one rule is needed")
-        for name in value:
+        for name in value or ():
             find_rule(name)
-        if len(set(value)) != len(value):
+        if value is not None and len(set(value)) != len(value):
             raise ValueError("every rule may be named once")
         return value
 

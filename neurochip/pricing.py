@@ -138,7 +138,7 @@ def numerics(activity: Activity, spec: CoreSpec) -> Numbers:
         rows = sum(layer.n_in + int(layer.bias) for layer in spec.layers)
         hidden = sum(layer.n_out for layer in spec.layers[:-1])
         gated = {
-            "rows_with_zero_presynaptic_factor": cells * rows - sum(activity.per_layer("update_rows")),
+            "rows_with_zero_presynaptic_factor": cells * rows - sum(activity.per_layer("presynaptic_rows")),
             "words_with_zero_signal": cells * words - sum(activity.per_layer("signal_words")),
             "rows_with_zero_surrogate": cells * hidden - sum(activity.per_layer("psi_nonzero")),
         }

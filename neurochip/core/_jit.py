@@ -70,7 +70,9 @@ def jit(function: Function) -> Function:
     if _CACHE_DIRECTORY is not None:
         config.CACHE_DIR = _CACHE_DIRECTORY
     try:
-        decorate: Any = numba.njit(cache=True, boundscheck=BOUNDSCHECK, nogil=True, error_model="numpy")
+        # Kernels allocate nothing, so arrays need no reference counts; counting those of every slice took a third of
+        # the time of a step. A kernel that did allocate would not compile.
+        decorate: Any = numba.njit(cache=True, boundscheck=BOUNDSCHECK, nogil=True, error_model="numpy", _nrt=False)
         return cast(Function, decorate(function))
     finally:
         config.CACHE_DIR = before

@@ -59,6 +59,7 @@ from neurochip.rules.update.immediate import (
 
 _SIGNAL_NONZERO, _SIGNAL_WORDS = FIELD_INDEX["signal_nonzero"], FIELD_INDEX["signal_words"]
 _ERROR_WORDS, _ERROR_PRODUCTS = FIELD_INDEX["error_words"], FIELD_INDEX["error_products"]
+_SIGNAL_STEPS, _PRESYNAPTIC_ROWS = FIELD_INDEX["signal_steps"], FIELD_INDEX["presynaptic_rows"]
 _UPDATE_ROWS, _UPDATE_WORDS = FIELD_INDEX["update_rows"], FIELD_INDEX["update_words"]
 _UPDATE_PRODUCTS, _ADVANCES = FIELD_INDEX["update_products"], FIELD_INDEX["random_advances"]
 _SAT_ERROR, _SAT_DELTA = FIELD_INDEX["sat_error"], FIELD_INDEX["sat_delta"]
@@ -219,11 +220,13 @@ def change_step(slot, layout, state, history, scratch, totals, unroll):
         counts = totals[index]
         signal = state.signal[layer[OUTPUT_AT] : layer[OUTPUT_AT] + layer[STRIDE]]
         words, nonzero = count_words(signal, layer[N_OUT], constants[SYNAPSE_LANES])
+        counts[_PRESYNAPTIC_ROWS] += rows.shape[0]
+        if nonzero == 0:
+            continue
+        counts[_SIGNAL_STEPS] += 1
         counts[_UPDATE_ROWS] += rows.shape[0]
         counts[_UPDATE_WORDS] += rows.shape[0] * words
         counts[_UPDATE_PRODUCTS] += rows.shape[0] * nonzero
-        if nonzero == 0:
-            continue
         if constants[UPDATE] == UPDATE_IMMEDIATE:
             update_weights(index, layout, state, scratch, rows, factors, counts)
         else:

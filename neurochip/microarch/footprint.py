@@ -25,9 +25,8 @@ def footprint_bits(spec: CoreSpec) -> dict[str, int]:
     n_hidden = sum(layer.n_out for layer in hidden)
     synapses = sum(n_rows(layer) * layer.n_out for layer in spec.layers)
     traces = sum(layer.n_in for index, layer in enumerate(spec.layers) if keeps_trace(spec, index))
-    error = n_hidden * spec.surrogate_bits + (n_hidden + readout.n_out) * spec.error_bits
-    if spec.credit == "unroll":
-        error += n_hidden * spec.delta_bits
+    per_neuron = spec.delta_bits if spec.credit == "unroll" else spec.surrogate_bits + spec.error_bits
+    error = n_hidden * per_neuron + readout.n_out * spec.error_bits
     accumulates = learns(spec) and spec.update == "accumulate"
     return {
         "synapse": synapses * spec.weight_bits,
@@ -54,7 +53,7 @@ def footprint_words(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:
     words = [ceil_div(layer.n_out, chip.lanes) for layer in spec.layers]
     hidden_words, readout_words = sum(words[:-1]), words[-1]
     synapse_words = sum(n_rows(layer) * per_row for layer, per_row in zip(spec.layers, words, strict=True))
-    error_words = hidden_words * (3 if spec.credit == "unroll" else 2) + readout_words
+    error_words = hidden_words * (1 if spec.credit == "unroll" else 2) + readout_words
     accumulates = learns(spec) and spec.update == "accumulate"
     return {
         "synapse": synapse_words,
@@ -75,9 +74,9 @@ def word_bits(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:
     lanes = chip.lanes
     has_hidden = len(spec.layers) > 1
     potentials = [readout_sum_bits(spec)] + ([spec.membrane_bits] if has_hidden else [])
-    errors = [spec.error_bits] + ([spec.surrogate_bits] if has_hidden else [])
-    if spec.credit == "unroll" and has_hidden:
-        errors.append(spec.delta_bits)
+    errors = [spec.error_bits]
+    if has_hidden:
+        errors.append(spec.delta_bits if spec.credit == "unroll" else spec.surrogate_bits)
     return {
         "event_fifo": max(fifo_bits(spec, index) for index in range(len(spec.layers))),
         "synapse": lanes * spec.weight_bits,

@@ -69,13 +69,13 @@ def _back_in_space(site: Site, below: Site, work: Work) -> None:
     work.add("mul", (spec.error_bits, spec.surrogate_bits), rows, below.index)
     work.add("shift", (ERROR_ACCUMULATOR_BITS,), rows, below.index)
     work.add("shift", (spec.error_bits + spec.surrogate_bits,), rows, below.index)
-    vector_words = site.sample_steps * below.words
-    if not site.unrolls:
-        work.add("error_read", below.surrogate_word, vector_words, below.index)
-    work.add("error_write", below.error_word, vector_words, below.index)
-    per_word = 1 if site.unrolls else rmw_cycles(chip, "error")
     per_step = below.windows_of_outputs + ceil_log2(chip.lanes) + chip.pipeline_latency_cycles
-    work.cycles += row_words + vector_words * per_word + site.sample_steps * per_step
+    work.cycles += row_words + site.sample_steps * per_step
+    if not site.unrolls:  # under unroll ψ comes from the history and g goes straight into δ
+        vector_words = site.sample_steps * below.words
+        work.add("error_read", below.surrogate_word, vector_words, below.index)
+        work.add("error_write", below.error_word, vector_words, below.index)
+        work.cycles += vector_words * rmw_cycles(chip, "error")
 
 
 def _back_in_time(site: Site, below: Site, work: Work) -> None:
@@ -118,14 +118,14 @@ def update_rows(site: Site) -> tuple[int, int, int]:
     gates, seen = site.gates, site.seen
     n_out = site.layer.n_out
     all_rows = site.sample_steps * n_rows(site.layer)
-    active_rows = seen["update_rows"]
     if gates.zero_trace and gates.zero_error:
-        return active_rows, seen["update_words"], seen["update_products"]
+        return seen["update_rows"], seen["update_words"], seen["update_products"]
     if gates.zero_trace:
+        active_rows = seen["presynaptic_rows"]
         return active_rows, active_rows * site.words, active_rows * n_out
     if gates.zero_error:
         per_step = n_rows(site.layer)
-        return all_rows, per_step * seen["signal_words"], per_step * seen["signal_nonzero"]
+        return per_step * seen["signal_steps"], per_step * seen["signal_words"], per_step * seen["signal_nonzero"]
     return all_rows, all_rows * site.words, all_rows * n_out
 
 
@@ -135,6 +135,8 @@ def update(site: Site) -> Work:
     if not site.learning:
         return work
     rows, row_words, products = update_rows(site)
+    # A flag set with the errors tells a step without any signal; the gate then visits no row.
+    visited_steps = site.seen["signal_steps"] if site.gates.zero_error else site.sample_steps
     immediate = site.spec.update == "immediate"
     memory = "synapse" if immediate else "gradient"
     word = site.synapse_word if immediate else site.gradient_word
@@ -142,14 +144,14 @@ def update(site: Site) -> Work:
     work.add(f"{memory}_write", word, row_words)
     work.add("error_read", site.signal_word, row_words)
     if keeps_trace(site.spec, site.index):
-        bias_rows = site.sample_steps if site.layer.bias else 0  # p of the bias row is a constant
+        bias_rows = visited_steps if site.layer.bias else 0  # p of the bias row is a constant
         work.add("trace_read", site.trace_word, rows - bias_rows)
     if immediate:
         _immediate_operations(site, products, work)
     else:
         _accumulate_operations(site, products, work)
     windows = ceil_div(n_rows(site.layer), site.chip.scan_width)
-    work.cycles = row_words * rmw_cycles(site.chip, memory) + site.sample_steps * windows
+    work.cycles = row_words * rmw_cycles(site.chip, memory) + visited_steps * windows
     return work
 
 

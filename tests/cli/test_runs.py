@@ -105,10 +105,10 @@ def test_resuming_a_finished_run_changes_nothing(verb: str, call: Command, compa
     done = finished(call(verb, "--resume", "first", "--json"))
     assert contents(compared) == before
     assert done.out.encode() == before["report.json"]
-    assert "run directory: first" in done.err.splitlines()
+    assert done.err.splitlines() == ["the run is finished; nothing to do", "report: first/report.html"]
 
 
-def test_resuming_takes_the_engine(call: Command, compared: Path) -> None:
+def test_resuming_refuses_an_unknown_engine(call: Command, compared: Path) -> None:
     assert "quick" in call("learn", "--resume", "first", "--engine", "quick").sentence()
 
 

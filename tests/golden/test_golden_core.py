@@ -175,7 +175,7 @@ class TestTraceAndPresynapticFactor:
         hidden = replace(HIDDEN, keeps_trace=True, bias=True)
         spec = make_spec(hidden, READOUT, credit="trace", n_steps=3, trace_gate=gate)
         _, result = run(spec, [[[0], [0]], [[3, -5], [0, 0]]], [[(0, 3)], [], []])
-        assert total(result, "update_rows", 0) == rows + 3
+        assert total(result, "presynaptic_rows", 0) == rows + 3
         assert total(result, "trace_nonzero", 0) == 3
 
     def test_a_first_layer_that_learns_from_its_input_has_no_trace(self) -> None:
@@ -386,7 +386,7 @@ def test_footprint_is_what_the_lists_hold() -> None:
     assert footprint(credit="none", update="none") == [synapse, neuron, 0, 0, 0, 0]
     assert footprint(credit="spike") == [synapse, neuron, 0, error, 0, 0]
     assert footprint(credit="trace", update="accumulate") == [synapse, neuron, 3 * 4, error, gradient, 0]
-    assert footprint(credit="unroll") == [synapse, neuron, 0, error + 4 * 12, 0, history]
+    assert footprint(credit="unroll") == [synapse, neuron, 0, 4 * 12 + 2 * 8, 0, history]
 
 
 def test_activity_of_one_step_by_hand() -> None:
@@ -407,7 +407,9 @@ def test_activity_of_one_step_by_hand() -> None:
         "signal_words": [1, 1],
         "error_words": [0, 2],  # two rows of the readout with psi != 0, one word of e
         "error_products": [0, 4],
-        "update_rows": [3, 0],  # two traces and the bias; the readout saw no spike and has no bias
+        "signal_steps": [1, 1],
+        "presynaptic_rows": [3, 0],  # two traces and the bias; the readout saw no spike and has no bias
+        "update_rows": [3, 0],
         "update_words": [3, 0],
         "update_products": [3, 0],
     }

@@ -66,7 +66,7 @@ def signal_sites(activity: Activity, spec: CoreSpec) -> list[tuple[int, int, int
 
 def has_zeros(activity: Activity, spec: CoreSpec) -> dict[str, bool]:
     """Whether a gate skips anything while the other gates are on."""
-    rows, words = activity.per_layer("update_rows"), activity.per_layer("signal_words")
+    rows, words = activity.per_layer("presynaptic_rows"), activity.per_layer("signal_words")
     update, error = activity.per_layer("update_words"), activity.per_layer("error_words")
     psi = [0, *activity.per_layer("psi_nonzero")[:-1]]
     sites = list(enumerate(signal_sites(activity, spec)))

@@ -150,9 +150,10 @@ def make_activity(spec: CoreSpec, moments: list[Moment], gradients: list[list[li
             below = sum(moment.psi[i - 1]) if i else 0
             draws = rows * sum(any(signal[j] for j in word) for word in chunks(layer.n_out, R))
             add(step, i, psi_nonzero=sum(moment.psi[i]) if layer.kind == "dense" else 0)
-            add(step, i, signal_nonzero=sum(signal), signal_words=words)
+            add(step, i, signal_nonzero=sum(signal), signal_words=words, signal_steps=any(signal))
             add(step, i, error_words=below * words, error_products=below * sum(signal))
-            add(step, i, update_rows=rows, update_words=rows * words, update_products=rows * sum(signal))
+            add(step, i, presynaptic_rows=rows, update_rows=rows * any(signal))
+            add(step, i, update_words=rows * words, update_products=rows * sum(signal))
             add(step, i, random_advances=draws if spec.update == "immediate" else 0)
             if spec.credit == "trace" and layer.keeps_trace:
                 touched = [a or k in hit for k, a in enumerate(moment.before[i])]

@@ -148,15 +148,14 @@ class Walker:
                 for key, *widths in (("mul", 16, 4), ("mul", 20, 13), ("shift", 33), ("add", 13)):
                     self.op(str(key), *map(int, widths), layer=below)
         for word in chunks(layer.n_in, L):
-            self.op("error_write", L * 9, layer=below)
             if unrolls:
-                self.tick()
                 self.rmw("error", L * 13, layer=below)
                 for _ in word:
                     self.leak(self.spec.layers[below].leak_kind, 13, layer=below)
                     self.op("add", 13, layer=below)
             else:
                 self.op("error_read", L * 4, layer=below)
+                self.op("error_write", L * 9, layer=below)
                 self.tick(2 if self.chip.memories["error"].ports == "1rw" else 1)
         self.tick(2 + LATENCY)  # adder tree over 4 lanes
 
@@ -167,6 +166,8 @@ class Walker:
         signal, bits = moment.signal[index], self.signal_bits(index)
         for _ in self.active(signal, range(layer.n_out)) if immediate else ():
             self.op("mul", 4, bits)
+        if self.gates.zero_error and not any(signal):
+            return  # nothing to update in this step: no row is looked for
         rows = presynaptic(self.spec, index, moment)
         self.scan(len(rows))
         for row, nonzero in enumerate(rows):

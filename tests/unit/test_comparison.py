@@ -131,9 +131,9 @@ def stored(report: Report, group: str, folder: Path) -> tuple[Pricer, list[Activ
 
         def read(part: str) -> list[Activity]:
             item, attrs = file[group][part], file[group][part].attrs
-            return [Activity(totals, int(n), int(a), bool(attrs["learning"]), int(attrs["synapse_lanes"]),
-                             int(attrs["trace_lanes"]))
-                    for totals, n, a in zip(item["totals"], item["n_samples"], item["n_applies"], strict=True)]  # fmt: skip
+            rest = bool(attrs["learning"]), int(attrs["synapse_lanes"]), int(attrs["trace_lanes"])
+            columns = zip(item["totals"], item["n_samples"], item["n_applies"], strict=True)
+            return [Activity(totals, int(n), int(a), *rest) for totals, n, a in columns]
 
         return Pricer(chip, Gates(), spec), read("train"), read("test")
 

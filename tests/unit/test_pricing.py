@@ -159,7 +159,7 @@ def test_numerics_are_totals_and_what_the_gates_may_skip() -> None:
     cells = 3 * spec.n_steps
     assert found["saturation"]["weight"] == activity.totals[:, :, FIELD_INDEX["sat_weight"]].sum()
     assert found["underflow"]["error"] == activity.totals[:, :, FIELD_INDEX["underflow_error"]].sum()
-    rows = activity.totals[:-1, :, FIELD_INDEX["update_rows"]].sum()
+    rows = activity.totals[:-1, :, FIELD_INDEX["presynaptic_rows"]].sum()
     assert found["gated"]["rows_with_zero_presynaptic_factor"] == cells * (51 + 7 + 6) - rows
     psi = activity.totals[:-1, :, FIELD_INDEX["psi_nonzero"]].sum()
     assert found["gated"]["rows_with_zero_surrogate"] == cells * (7 + 5) - psi

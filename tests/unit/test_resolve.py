@@ -159,7 +159,7 @@ def test_an_exact_reset_path_needs_a_soft_reset_only_where_there_is_such_a_path(
 def test_an_illegal_combination_is_refused() -> None:
     with pytest.raises(UserError, match="shift of the weight update"):
         integers(find_rule("bptt"), learning__learning_rate=1e6)
-    with pytest.raises(UserError, match="minus precision.weight.frac of layer 1 is -1"):
+    with pytest.raises(UserError, match=r"minus precision\.weight\.frac of layer 1 is -1"):
         integers(find_rule("bptt"), dataclasses.replace(FRACS, weight=(7, 9, 5)))
 
 

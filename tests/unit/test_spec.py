@@ -51,7 +51,8 @@ NO_LEARNING = {"credit": "none", "update": "none"}
 ILLEGAL = {
     "weight frac": ("precision.weight.frac of layer 0 is -1", {"hidden": {"frac_weight": -1}}),
     "membrane below 4": (
-        "precision.membrane.frac of layer 0 is 3; allowed is 4 to 24", {"hidden": {"frac_potential": 3, "frac_weight": 3}}
+        "precision.membrane.frac of layer 0 is 3; allowed is 4 to 24",
+        {"hidden": {"frac_potential": 3, "frac_weight": 3}},
     ),
     "readout frac": ("precision.readout.frac of layer 1 is 25", {"readout": {"frac_potential": 25}}),
     "trace frac": ("precision.trace.frac of layer 0 is 25", {"hidden": {"frac_trace": 25}}),

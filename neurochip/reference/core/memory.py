@@ -71,14 +71,16 @@ class Memories:
         spec = self.spec
         sum_bits = spec.readout_bits + (spec.n_steps - 1).bit_length()  # + ceil(log2 T)
         bits = dict.fromkeys(MEMORY_NAMES, 0)
+        # Under unroll psi comes from the history and g goes into delta at once: neither is stored on the way.
+        unrolls = spec.credit == "unroll"
         contents: tuple[tuple[str, int, Any], ...] = (
             ("synapse", spec.weight_bits, self.synapse),
             ("neuron", spec.membrane_bits, self.potential),
             ("neuron", spec.readout_bits, self.readout),
             ("neuron", sum_bits, self.readout_sum),
             ("trace", spec.trace_bits, self.trace),
-            ("error", spec.surrogate_bits, self.psi),
-            ("error", spec.error_bits, self.signal),
+            ("error", spec.surrogate_bits, [] if unrolls else self.psi),
+            ("error", spec.error_bits, self.signal[-1:] if unrolls else self.signal),
             ("error", spec.delta_bits, self.delta),
             ("gradient", spec.gradient_bits, self.gradient),
             ("history", spec.event_bits, self.history_input),

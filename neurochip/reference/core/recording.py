@@ -65,12 +65,14 @@ def count_signal(counts: dict[str, int], signal: Sequence[int], lanes: int, rows
     n_nonzero, n_words = nonzero(signal), nonzero_words(signal, lanes)
     counts["signal_nonzero"] += n_nonzero
     counts["signal_words"] += n_words
+    counts["signal_steps"] += int(n_nonzero > 0)
     counts["error_words"] += rows_needing_error * n_words
     counts["error_products"] += rows_needing_error * n_nonzero
 
 
 def count_update(counts: dict[str, int], signal: Sequence[int], lanes: int, n_rows: int) -> None:
     """Count one step's update of one layer with `n_rows` rows of nonzero presynaptic factor, the bias row included."""
-    counts["update_rows"] += n_rows
+    counts["presynaptic_rows"] += n_rows
+    counts["update_rows"] += n_rows if any(signal) else 0
     counts["update_words"] += n_rows * nonzero_words(signal, lanes)
     counts["update_products"] += n_rows * nonzero(signal)
