@@ -134,7 +134,7 @@ def update_weights(index, layout, state, scratch, rows, factors, counts):
     if rounding == ROUND_STOCHASTIC:
         counts[_ADVANCES] += rows.shape[0] * n_words
     shift = layer[UPDATE_SHIFT]
-    low, high = np.int32(constants[WEIGHT_LOW]), np.int32(constants[WEIGHT_HIGH])
+    low, high = constants[WEIGHT_LOW], constants[WEIGHT_HIGH]
     words, registers = scratch.words[:n_words], state.registers[index]
     at = layer[WEIGHT_AT]
     weights = state.weights[at : at + (layer[N_IN] + 1) * stride]
@@ -145,7 +145,9 @@ def update_weights(index, layout, state, scratch, rows, factors, counts):
         )
     elif narrow and rounding != ROUND_STOCHASTIC:
         half = np.int32(1 << (shift - 1)) if rounding == ROUND_NEAREST and shift > 0 else np.int32(0)
-        counts[_SAT_WEIGHT] += update_rows_constant(weights, stride, rows, factors, scaled, shift, half, low, high)
+        counts[_SAT_WEIGHT] += update_rows_constant(
+            weights, stride, rows, factors, scaled, shift, half, np.int32(low), np.int32(high)
+        )
     else:
         counts[_SAT_WEIGHT] += update_rows_any(
             weights, stride, rows, factors, scaled, words, n_out, shift, rounding, low, high, registers

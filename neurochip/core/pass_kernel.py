@@ -84,11 +84,11 @@ def run_sample(sample, slot_of_probe, events, layout, state, history, scratch, p
                 z, n_classes, events.labels[sample], constants, layout.exponential, history.readout_error[slot]
             )
             if not unroll:
-                learn_step(slot, layout, state, history, scratch, totals, False, probe_at, probes)
+                learn_step(slot, layout, state, history, scratch, totals, unroll, probe_at, probes)
     if learn and unroll:
         for t in range(n_steps - 1, -1, -1):
             probe_at = slot_of_probe * n_steps + t if slot_of_probe >= 0 else -1
-            learn_step(t, layout, state, history, scratch, output.totals[t], True, probe_at, probes)
+            learn_step(t, layout, state, history, scratch, output.totals[t], unroll, probe_at, probes)
 
 
 @jit

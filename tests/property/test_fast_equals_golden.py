@@ -126,14 +126,15 @@ def test_weights_of_16_bits_are_equal_on_128_columns(rule: str) -> None:
     assert compare(case) == []
 
 
-def extreme_case(weight_bits: int, error_bits: int, trace_bits: int, multiplier: int, rounding: str) -> Case:
-    """Weights, traces, surrogate codes and errors all at the ends of their ranges, in every column."""
+def extreme_case(weight_bits: int, error_bits: int, trace: tuple[int, int], multiplier: int, rounding: str) -> Case:
+    """Weights, traces, surrogate codes and errors all at the ends of their ranges; trace: its bits and frac_a."""
+    trace_bits, frac_trace = trace
     case = large_case(
         "ottt-o", seed=2, weight_bits=weight_bits, error_bits=error_bits, trace_bits=trace_bits,
-        weight_rounding=rounding, rate_multiplier=multiplier, rate_shift=12 + 5 - trace_bits - error_bits,
+        weight_rounding=rounding, rate_multiplier=multiplier, rate_shift=12 + 5 - frac_trace - error_bits,
         membrane_bits=8, mse_share_q=256, n_steps=3,
     )  # fmt: skip
-    formats = {"frac_weight": 4, "frac_potential": 4, "frac_trace": trace_bits, "frac_error": error_bits - 1}
+    formats = {"frac_weight": 4, "frac_potential": 4, "frac_trace": frac_trace, "frac_error": error_bits - 1}
     hidden, readout = case.spec.layers
     layers = (
         # The potential saturates at the threshold: every neuron spikes with the largest surrogate code.
@@ -150,11 +151,11 @@ def extreme_case(weight_bits: int, error_bits: int, trace_bits: int, multiplier:
 
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest", "floor"])
 def test_sums_and_products_that_leave_32_bits_are_equal(rounding: str) -> None:
-    bits = itertools.product((8, 12, 14, 16), (12, 14, 16), (8, 13, 16), (1, 15, 255))
-    for weight_bits, error_bits, trace_bits, multiplier in bits:
-        case = extreme_case(weight_bits, error_bits, trace_bits, multiplier, rounding)
+    bits = itertools.product((8, 12, 14, 16), (12, 14, 16), ((8, 8), (13, 13), (16, 16), (8, 24)), (1, 15, 255))
+    for weight_bits, error_bits, trace, multiplier in bits:
+        case = extreme_case(weight_bits, error_bits, trace, multiplier, rounding)
         statistics = Statistics()
-        assert compare(case, statistics) == [], (weight_bits, error_bits, trace_bits, multiplier)
+        assert compare(case, statistics) == [], (weight_bits, error_bits, trace, multiplier)
         assert statistics.seen["sat_error"] and statistics.seen["weights of inputs change everywhere"]
 
 

@@ -102,7 +102,11 @@ STRANGE: dict[str, tuple[dict[str, int], tuple[int, ...], dict[str, Any]]] = {
     "a validation split cut from the training samples": ({"train": 9, "test": 3}, (2, 4, 7), {"task__validation": 0.4}),
     "the only training sample has no event": ({"train": 1, "validation": 1, "test": 1}, (4,), {}),
     "one step": (tiny.SPLITS, (2, 4, 7), {"task__steps": 1}),
-    "more steps than microseconds": (dict.fromkeys(tiny.SPLITS, 3), (2, 4, 7), {"task__steps": 5000, "chip__overflow": "grow"}),
+    "more steps than microseconds": (
+        dict.fromkeys(tiny.SPLITS, 3),
+        (2, 4, 7),
+        {"task__steps": 5000, "chip__overflow": "grow"},
+    ),
     "no hidden layer": (tiny.SPLITS, (2, 4, 7), {"network__layers": [{"kind": "readout"}]}),
     "one neuron": (tiny.SPLITS, (2, 4, 7), {"network__layers": [{"kind": "dense", "neurons": 1}, {"kind": "readout"}]}),
     "counts": (tiny.SPLITS, (2, 4, 7), {"task__repeat": "count", "precision__event__bits": 4}),

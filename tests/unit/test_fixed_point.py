@@ -53,6 +53,7 @@ def test_quantising_rounds_to_nearest_and_saturates(fmt: QFormat, value: float) 
 @example(magnitude=math.nextafter(127 / 2**7, 2), bits=8)
 @example(magnitude=math.nextafter(127 / 2**7, 0), bits=8)
 @example(magnitude=math.nextafter(2.0**-6, 1), bits=2)
+@example(magnitude=127 / 2**10, bits=8)  # fits exactly
 @example(magnitude=1e308, bits=8)
 def test_frac_for_is_the_largest_that_fits(magnitude: float, bits: int) -> None:
     highest = 2 ** (bits - 1) - 1

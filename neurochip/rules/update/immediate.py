@@ -89,9 +89,10 @@ def update_rows_any(weights, stride, rows, factors, signal, words, n_out, shift,
         at = rows[k] * stride
         row = weights[at : at + stride]
         for w in range(words.shape[0]):
-            start = words[w]
+            start = np.int64(words[w])  # 64 bits everywhere, as in the other call of update_word_any: compiled once
             stop = min(start + registers.shape[0], n_out)
-            saturations += update_word_any(row, signal, start, stop, factors[k], shift, rounding, low, high, registers)
+            factor = np.int64(factors[k])
+            saturations += update_word_any(row, signal, start, stop, factor, shift, rounding, low, high, registers)
     return saturations
 
 
