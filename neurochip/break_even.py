@@ -1,7 +1,7 @@
 """What would turn the order between a rule that keeps a trace and the BPTT of its group.
 
-A dense trace makes an online rule update several rows per input event. Its cost above BPTT is set against what one such row
-costs, which gives the number of rows at which both would need the same energy.
+A dense trace makes an online rule update several rows per input event. Its cost above BPTT is set against what one
+such row costs, which gives the number of rows at which both would need the same energy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def break_even_rows_per_event(
     rows* = rows · (1 − (E − E_baseline) / E_rows), E_rows being proportional to the rows.
     """
     rows_pj = energy_of_rows_pj(per_sample)
-    excess_pj = per_sample["energy_pj"]["total"] - baseline["energy_pj"]["total"]
+    excess_pj: float = per_sample["energy_pj"]["total"] - baseline["energy_pj"]["total"]
     if rows_pj <= 0 or excess_pj >= rows_pj:
         return None
     return rows_per_event(activity) * (1.0 - excess_pj / rows_pj)

@@ -51,7 +51,7 @@ def _flips(setup: Setup, results: list[Numbers], outcomes: Mapping[str, Outcome]
     sentences = []
     for run in setup.runs:
         baseline = run.rule.baseline
-        if run.precision != "fixed" or run.rule.temporal != "trace" or baseline not in fixed:
+        if baseline is None or baseline not in fixed or run.precision != "fixed" or run.rule.temporal != "trace":
             continue
         activity = outcomes[run.key].epochs[-1].activity
         if activity is not None:

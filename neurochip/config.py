@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from neurochip.config_errors import sentence
 from neurochip.errors import UserError
 from neurochip.rules.presets import find_rule
 
@@ -176,7 +177,7 @@ class GradientSignal(Table):
 class ReadoutSignal(Table):
     """Readout sums z (default frac: that of the readout's weights)."""
 
-    bits: int = Field(default=24, ge=8, le=32)
+    bits: int = Field(default=24, ge=8, le=31)
     frac: Frac | None = None
 
 
@@ -285,11 +286,17 @@ def load_experiment(
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: is not TOML ({error})") from error
-    source = str(path) if path is not None else "default experiment"
+    overrides = list(overrides)
     for text in overrides:
         _apply_override(tables, text)
-        source = f"{path} with --set" if path is not None else "--set"
-    return parse_experiment(tables, source)
+    return parse_experiment(tables, source_of(path, overrides))
+
+
+def source_of(path: Path | None, overrides: Iterable[str] = ()) -> str:
+    """Where an experiment came from, as error messages name it."""
+    if any(True for _ in overrides):
+        return f"{path} with --set" if path is not None else "--set"
+    return str(path) if path is not None else "default experiment"
 
 
 def parse_experiment(tables: Mapping[str, Any], source: str) -> Experiment:
@@ -297,7 +304,7 @@ def parse_experiment(tables: Mapping[str, Any], source: str) -> Experiment:
     try:
         return Experiment.model_validate(tables)
     except ValidationError as error:
-        raise UserError(f"{source}: {_sentence(error, tables)}") from error
+        raise UserError(f"{source}: {sentence(error, Experiment)}") from error
 
 
 def _apply_override(tables: dict[str, Any], text: str) -> None:
@@ -319,32 +326,3 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _sentence(error: ValidationError, tables: Mapping[str, Any]) -> str:
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"] if part not in ("dense", "readout", "int", "list[constrained-int]")]
-    key = ".".join(location) or "the experiment"
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        allowed = ", ".join(_allowed_keys(first["loc"]))
-        return f"{key} = {first['input']!r} is not a known key; allowed here are {allowed}"
-    if kind == "missing":
-        return f"{key} is missing and has no default"
-    message = first["msg"].removeprefix("Value error, ")
-    if isinstance(first["input"], (dict, BaseModel)) or "allowed" in message:
-        return f"{key}: {message}"
-    return f"{key} = {first['input']!r} is not allowed: {message[0].lower() + message[1:]}"
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys of the table in which an unknown key stood."""
-    model: Any = Experiment
-    for part in location[:-1]:
-        if isinstance(part, int) or part == "layers":
-            continue
-        if part in ("dense", "readout"):
-            model = DenseLayer if part == "dense" else ReadoutLayer
-            continue
-        model = model.model_fields[str(part)].annotation
-    return sorted(model.model_fields)

@@ -17,7 +17,7 @@ from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.listener import Listener, Silent
 from neurochip.rules.presets import DEFAULT_COMPARISON, NO_LEARNING, RULES, Rule, find_rule
-from neurochip.run_directory import REPORT_HTML, REPORT_JSON, RunDirectory, read_experiment
+from neurochip.run_directory import EXPERIMENT, REPORT_HTML, REPORT_JSON, RunDirectory, read_experiment
 
 if TYPE_CHECKING:
     from neurochip.setup import Setup
@@ -55,6 +55,7 @@ def compare(
     listener: Listener | None = None,
     engine: str = "fast",
     command: str | None = None,
+    source: str = "",
 ) -> Report:
     """Run the rules `experiment.run.rules` (default: DESIGN's comparison) and set their costs side by side.
 
@@ -65,12 +66,13 @@ def compare(
         listener: progress.
         engine: "fast" or "reference" (the golden core, slow).
         command: how the user started it; shown on the page.
+        source: where the experiment came from, for error messages.
 
     Raises:
         UserError: for anything wrong with the experiment, its data, its chip or the run directory.
     """
     rules = experiment.run.rules or list(DEFAULT_COMPARISON)
-    return _run(experiment, rules, base_dir, out, listener or Silent(), engine, command)
+    return _run(experiment, rules, base_dir, out, listener or Silent(), engine, command, source)
 
 
 def learn(
@@ -81,6 +83,7 @@ def learn(
     listener: Listener | None = None,
     engine: str = "fast",
     command: str | None = None,
+    source: str = "",
 ) -> Report:
     """Run the one rule `experiment.learning.rule`; arguments and errors as for `compare`."""
     rule, batch = find_rule(experiment.learning.rule), experiment.learning.batch
@@ -90,19 +93,21 @@ def learn(
             f"learning.batch = {batch} is not allowed with learning.rule = {rule.name!r}, which changes weights at "
             f"every step; allowed are batch = 1 and the rules {accumulating}"
         )
-    return _run(experiment, [rule.name], base_dir, out, listener or Silent(), engine, command)
+    return _run(experiment, [rule.name], base_dir, out, listener or Silent(), engine, command, source)
 
 
 def resume(
     directory: Path, *, listener: Listener | None = None, engine: str = "fast", command: str | None = None
 ) -> Report:
     """Continue the run in `directory`; a finished run stays as it is."""
+    _check_engine(engine)
     experiment = read_experiment(directory)
     run = RunDirectory(directory)
     if run.is_finished:  # its data and chip files may be gone by now
         return _finished(run, listener or Silent())
     rules = experiment.run.rules or [experiment.learning.rule]
-    return _run(experiment, rules, directory, directory, listener or Silent(), engine, command)
+    source = str(directory / EXPERIMENT)
+    return _run(experiment, rules, directory, directory, listener or Silent(), engine, command, source)
 
 
 def _run(
@@ -113,13 +118,16 @@ def _run(
     listener: Listener,
     engine: str,
     command: str | None,
+    source: str,
 ) -> Report:
-    if engine not in ENGINES:
-        raise UserError(f"engine = {engine!r} is not allowed; allowed are {', '.join(ENGINES)}")
+    _check_engine(engine)
     from neurochip.report.json_file import write_report_json
     from neurochip.setup import prepare_setup
 
-    setup = prepare_setup(experiment, [find_rule(name) for name in rules], base_dir, engine, listener)
+    try:
+        setup = prepare_setup(experiment, [find_rule(name) for name in rules], base_dir, engine, listener)
+    except UserError as error:
+        raise UserError(f"{source}: {error}" if source else str(error)) from error
     if experiment.run.tune and not setup.rates_are_given:
         setup = _tune(setup, listener)
     directory = RunDirectory(out if out is not None else RunDirectory.default_path(setup.name))
@@ -136,6 +144,11 @@ def _run(
     write_report_html(data, directory.path / REPORT_HTML, command)
     write_report_json(data, directory.path / REPORT_JSON)
     return Report(data, directory.path)
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise UserError(f"engine = {engine!r} is not allowed; allowed are {', '.join(ENGINES)}")
 
 
 def _finished(directory: RunDirectory, listener: Listener) -> Report:

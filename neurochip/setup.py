@@ -174,7 +174,10 @@ def prepare_setup(
         UserError: for anything that cannot run, before anything is written.
     """
     experiment = _with_chip_file(experiment, base_dir)
-    chip = load_chip(experiment.chip.name)
+    try:
+        chip = load_chip(experiment.chip.name)
+    except UserError as error:
+        raise UserError(f"chip.name: {error}") from error
     if experiment.chip.overflow is not None:
         if experiment.chip.overflow == "dram":
             raise UserError('chip.overflow = "dram" is not in this version; allowed are "refuse" and "grow"')

@@ -16,6 +16,7 @@ CREDITS = ("none", "trace", "spike", "unroll")
 UPDATES = ("none", "immediate", "accumulate")
 MAX_SHIFT = 30
 MAX_DELIVER_BITS = 26
+MAX_READOUT_BITS = 31
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class CoreSpec:
         Raises:
             UserError: naming the key, the value and what is allowed.
         """
+        _require("precision.readout.bits", len(self.layers) - 1, self.readout_bits, 8, MAX_READOUT_BITS)
         for index, layer in enumerate(self.layers):
             is_hidden = layer.kind != "readout"
             potential = "precision.membrane.frac" if is_hidden else "precision.readout.frac"

@@ -89,6 +89,7 @@ def _report(verb: str, chosen: RunOptions, listener: Listener) -> Report:
         listener=listener,
         engine=chosen.engine,
         command=command,
+        source=chosen.source,
     )
 
 

@@ -75,6 +75,13 @@ class RunOptions:
 
         return load_experiment(self.file, self.overrides)
 
+    @property
+    def source(self) -> str:
+        """Where the experiment comes from, for error messages."""
+        from neurochip.config import source_of
+
+        return source_of(self.file, self.overrides)
+
     def check_resume(self) -> None:
         """Refuse, beside --resume, what would change the run that continues.
 

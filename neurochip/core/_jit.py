@@ -63,7 +63,7 @@ _CACHE_DIRECTORY = None if os.environ.get("NUMBA_CACHE_DIR") else str(cache_dire
 
 
 def jit(function: Function) -> Function:
-    """Compile a kernel: no fast-math, IEEE division by zero, interpreter lock released, machine code cached on disk."""
+    """Compile a kernel: no fast-math, no allocation, IEEE division by zero, interpreter lock released, disk cache."""
     config: Any = numba.config
     before = config.CACHE_DIR
     # numba reads the directory when it decorates; set only for that moment, other users of numba keep their own.
@@ -72,7 +72,8 @@ def jit(function: Function) -> Function:
     try:
         # Kernels allocate nothing, so arrays need no reference counts; counting those of every slice took a third of
         # the time of a step. A kernel that did allocate would not compile.
-        decorate: Any = numba.njit(cache=True, boundscheck=BOUNDSCHECK, nogil=True, error_model="numpy", _nrt=False)
-        return cast(Function, decorate(function))
+        njit: Any = numba.njit
+        options = {"boundscheck": BOUNDSCHECK, "nogil": True, "error_model": "numpy", "_nrt": False}
+        return cast(Function, njit(cache=True, **options)(function))
     finally:
         config.CACHE_DIR = before

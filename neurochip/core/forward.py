@@ -29,6 +29,7 @@ from neurochip.core.layout import (
     READOUT_HIGH,
     READOUT_LOW,
     RESET_ZERO,
+    ROW_PAD,
     STRIDE,
     THRESHOLD,
     TRACE_GATE,
@@ -84,7 +85,7 @@ def follow_presynaptic(index, layer, constants, state, scratch, addresses, magni
     list_at = at + index  # every layer has one entry more than inputs, for the bias
     rows, factors = scratch.rows[list_at : list_at + n_in + 1], scratch.factors[list_at : list_at + n_in + 1]
     if layer[KEEPS_TRACE] and constants[CREDIT] == CREDIT_TRACE:
-        trace = state.trace[at : at + n_in]
+        trace = state.trace[at : at + -(-n_in // ROW_PAD) * ROW_PAD]
         words, saturations = update_trace(
             trace,
             layer[TRACE_LEAK],
@@ -96,7 +97,7 @@ def follow_presynaptic(index, layer, constants, state, scratch, addresses, magni
             constants[TRACE_LANES],
             scratch.touched,
         )
-        n_rows, nonzero = list_rows(trace, constants[TRACE_GATE], rows, factors)
+        n_rows, nonzero = list_rows(trace[:n_in], constants[TRACE_GATE], rows, factors)
         counts[_TRACE_WORDS] += words
         counts[_TRACE_NONZERO] += nonzero
         counts[_SAT_TRACE] += saturations

@@ -45,7 +45,7 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any
         stop = builder.add(start, ir.Constant(start.type, N_LANES))
         negative = builder.icmp_signed("<", start, ir.Constant(start.type, 0))
         with builder.if_then(builder.or_(negative, builder.icmp_signed(">", stop, values.nitems)), likely=False):
-            context.call_conv.return_user_exc(builder, IndexError, ("16 lanes reach past the end of the array",))
+            context.call_conv.return_user_exc(builder, IndexError, ("16 lanes reach past an end of the array",))
     vector = ir.VectorType(context.get_data_type(array_type.dtype), N_LANES)
     return builder.bitcast(builder.gep(values.data, [start]), vector.as_pointer()), vector
 

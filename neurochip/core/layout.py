@@ -1,7 +1,7 @@
 """How a `CoreSpec` becomes integer tables for the kernels: one row per layer, flat state arrays with offsets.
 
 Rows of the weight memory are padded to a multiple of `ROW_PAD` columns. Padding columns hold zero weights and get
-zero learning signals, so they never change and never count.
+zero learning signals, so they never change and never count. Traces are padded likewise; padding traces stay 0.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def build_layout(spec: CoreSpec) -> Layout:
             )
         weight_at += (layer.n_in + 1) * stride
         output_at += stride
-        input_at += layer.n_in
+        input_at += padded(layer.n_in)
     return Layout(table, _constants(spec, input_at, output_at), _surrogate_table(spec), _exponential_table())
 
 

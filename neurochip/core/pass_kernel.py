@@ -38,10 +38,14 @@ def clear_sample(state, scratch):
 def load_events(events, first, last, slot, layout, history):
     """Copy one step's input events into the history slot of layer 0."""
     at = layout.layers[0, INPUT_AT]
-    for k in range(first, last):
-        history.addresses[slot, at + k - first] = events.addresses[k]
-        history.magnitudes[slot, at + k - first] = events.magnitudes[k]
-    history.n_events[slot, 0] = last - first
+    n_events = last - first
+    addresses, magnitudes = history.addresses[slot, at : at + n_events], history.magnitudes[slot, at : at + n_events]
+    new_addresses, new_magnitudes = events.addresses[first:last], events.magnitudes[first:last]
+    for k in range(n_events):
+        addresses[k] = new_addresses[k]
+    for k in range(n_events):
+        magnitudes[k] = new_magnitudes[k]
+    history.n_events[slot, 0] = n_events
 
 
 @jit
@@ -92,6 +96,14 @@ def run_sample(sample, slot_of_probe, events, layout, state, history, scratch, p
 
 
 @jit
+def apply_pending(layout, state, output):
+    """Apply the gradients of the samples since the last apply."""
+    apply_gradients(layout, state, output.totals[layout.constants[STEPS]])
+    state.pending[0] = 0
+    output.n_applies[0] += 1
+
+
+@jit
 def run_pass(order, events, layout, state, history, scratch, probes, output, learn, end_of_epoch):
     """Run the samples in order; accumulated gradients are applied after every batch and at the end of an epoch."""
     constants = layout.constants
@@ -110,8 +122,7 @@ def run_pass(order, events, layout, state, history, scratch, probes, output, lea
         output.predictions[position] = best
         if accumulate:
             state.pending[0] += 1
-            is_last = end_of_epoch and position == order.shape[0] - 1
-            if state.pending[0] == constants[BATCH] or is_last:
-                apply_gradients(layout, state, output.totals[constants[STEPS]])
-                state.pending[0] = 0
-                output.n_applies[0] += 1
+            if state.pending[0] == constants[BATCH]:
+                apply_pending(layout, state, output)
+    if accumulate and end_of_epoch and state.pending[0] > 0:
+        apply_pending(layout, state, output)

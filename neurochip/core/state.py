@@ -46,7 +46,7 @@ class Scratch(NamedTuple):
     rows: Int32  # [total_in + n_layers] presynaptic rows of every layer, bias row last
     factors: Int32  # [total_in + n_layers]
     n_rows: Int32  # [n_layers]
-    touched: NDArray[np.uint8]  # [widest input]
+    touched: NDArray[np.uint8]  # [widest input, padded]
     words: Int32  # first columns of words with a nonzero signal
     readout_sums: Int64  # [classes]
 
@@ -123,7 +123,7 @@ def new_scratch(layout: Layout) -> Scratch:
         rows=np.zeros(total_in + len(layers), dtype=np.int32),
         factors=np.zeros(total_in + len(layers), dtype=np.int32),
         n_rows=np.zeros(len(layers), dtype=np.int32),
-        touched=np.zeros(widest_in + 1, dtype=np.uint8),
+        touched=np.zeros(lay.padded(widest_in), dtype=np.uint8),
         words=np.zeros(widest_out + 1, dtype=np.int32),
         readout_sums=np.zeros(int(layers[-1, lay.N_OUT]), dtype=np.int64),
     )

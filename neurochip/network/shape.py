@@ -52,9 +52,7 @@ def layer_shapes(experiment: Experiment, n_inputs: int, n_classes: int) -> tuple
             keeps = learning.readout_trace and index > 0
             memoryless = (LEAK_NONE, 0)
             trace_leak = leak if keeps else memoryless
-            shape = LayerShape(
-                "readout", n_in, n_classes, layer.bias, memoryless, trace_leak, keeps, 0.0, "subtract"
-            )
+            shape = LayerShape("readout", n_in, n_classes, layer.bias, memoryless, trace_leak, keeps, 0.0, "subtract")
         shapes.append(shape)
         n_in = shape.n_out
     return tuple(shapes)

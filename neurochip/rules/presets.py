@@ -62,5 +62,5 @@ def find_rule(name: str) -> Rule:
         UserError: listing the rules there are.
     """
     if name not in _BY_NAME:
-        raise UserError(f"learning.rule = {name!r} is not a rule; allowed are {', '.join(_BY_NAME)}")
+        raise UserError(f"{name!r} is not a rule; allowed are {', '.join(_BY_NAME)}")
     return _BY_NAME[name]

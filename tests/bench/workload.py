@@ -51,9 +51,9 @@ class Trainer:
     def time_pass(self) -> Timed:
         """Learn the timed samples and count accesses, operations and cycles of what happened."""
         self._core.restore(*self._start)
-        start = time.perf_counter()
+        start = time.process_time()
         result = self._core.run(self.setup.task.train, self.timed, learn=True, end_of_epoch=True, probe=())
         counted = self._pricer.count(result.activity)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         assert counted.cycles > 0
         return Timed(len(self.timed), seconds, result.activity)

@@ -109,7 +109,7 @@ def draw_bits(rng: random.Random, hostile: bool) -> dict[str, int]:
         "delta_bits": min(24, error + rng.choice([4, 0, 1, 8])),
         "surrogate_bits": rng.choice([4, 1, 2, 8]),
         "gradient_bits": rng.choice([24, 8, 10, 12, 32]),
-        "readout_bits": rng.choice([24, 8, 10, 16, 32]),
+        "readout_bits": rng.choice([24, 8, 10, 16, 31]),
     }
 
 

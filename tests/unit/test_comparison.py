@@ -156,6 +156,22 @@ def test_the_stored_activity_gives_the_costs_of_the_report(rule: str, every_rule
         assert reached["energy_uj"] is None or reached["energy_uj"] <= spent
 
 
+def test_the_energy_to_a_target_reached_at_once_is_that_of_the_first_epoch(start: Start, folder: Path) -> None:
+    report = start(["ottt-o", "bptt"], run__target_accuracy=1e-9)
+    for rule in ("ottt-o", "bptt"):
+        pricer, train, _ = stored(report, rule, folder)
+        first = pricer.energy(pricer.count(train[0])).total_pj * 1e-6
+        assert report.result(rule)["energy_to_accuracy"] == {"target": 1e-9, "energy_uj": first, "epoch": 1}
+
+
+def test_as_many_samples_as_asked_are_recorded_for_fixed_point_alone(every_rule: Report) -> None:
+    with h5py.File(every_rule.directory / "activity.h5") as file:
+        assert sorted(file) == sorted(tiny.ALL_RULES)
+        for rule in tiny.ALL_RULES:
+            assert file[rule]["subset/sample_indices"].shape == (4,)
+            assert file[rule]["subset/event/0"].shape[:2] == (4, 4)
+
+
 def quotient(one: dict[str, Any], base: dict[str, Any], key: str) -> float | None:
     values = [
         {"energy": r["per_sample"]["energy_pj"]["total"], "latency": r["per_sample"]["latency_us"],

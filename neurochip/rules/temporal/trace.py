@@ -8,32 +8,47 @@ as in their reference implementation; the trace includes the current event.
 
 from __future__ import annotations
 
+import numpy as np
+
+from neurochip.core import lanes
 from neurochip.core._jit import jit
 from neurochip.core.neuron import leak_magnitudes
 
 
 @jit
-def update_trace(trace, leak, leak_value, addresses, magnitudes, frac, highest, lanes, touched):
-    """Decay and add the events. trace: int32 [n_in]; returns (touched words, saturations)."""
+def mark_words(trace, width, touched):
+    """touched <- whether a word of `width` traces holds one that is not 0; returns their number. trace: int32 [n]."""
     n_words = 0
-    n_in = trace.shape[0]
-    for word in range(-(-n_in // lanes)):
-        any_bits = 0
-        for i in range(word * lanes, min((word + 1) * lanes, n_in)):
-            any_bits |= trace[i]
+    zero = lanes.splat(0)
+    for word in range(-(-trace.shape[0] // width)):
+        if width == lanes.N_LANES:
+            any_bits = lanes.count_different(lanes.load(trace, word * width), zero)
+        else:
+            any_bits = np.int64(0)
+            for i in range(word * width, min((word + 1) * width, trace.shape[0])):
+                any_bits |= trace[i]
         touched[word] = any_bits != 0
         n_words += any_bits != 0
+    return n_words
+
+
+@jit
+def update_trace(trace, leak, leak_value, addresses, magnitudes, frac, highest, width, touched):
+    """Decay and add the events. trace: int32 [n_in, padded]; returns (touched words of `width`, saturations)."""
+    n_words = mark_words(trace, width, touched)
     leak_magnitudes(trace, leak, leak_value)
     saturations = 0
+    word_stop = 0  # addresses ascend: a word is entered once
     for k in range(addresses.shape[0]):
         i = addresses[k]
         exact = trace[i] + (magnitudes[k] << frac)
         kept = min(exact, highest)
         saturations += kept != exact
         trace[i] = kept
-        word = i // lanes
-        n_words += touched[word] == 0
-        touched[word] = 1
+        if i >= word_stop:
+            word = i // width
+            word_stop = (word + 1) * width
+            n_words += touched[word] == 0
     return n_words, saturations
 
 
