@@ -240,8 +240,9 @@ class RunTable(Table):
             raise ValueError("at least one rule is needed")
         for name in value or ():
             find_rule(name)
-        if value is not None and len(set(value)) != len(value):
-            raise ValueError("every rule may be named once")
+        twice = [name for name in value or () if (value or []).count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} stands there twice; allowed is every rule once")
         return value
 
 
