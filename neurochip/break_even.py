@@ -41,6 +41,14 @@ def break_even_rows_per_event(
     return rows_per_event(activity) * (1.0 - excess_pj / rows_pj)
 
 
+def least_rows_per_event(activity: Activity) -> float:
+    """Rows per event that the shortest trace would leave: the event itself, in the steps that have a signal."""
+    events, steps = activity.per_layer("events"), activity.per_layer("signal_steps")
+    cells = max(1, activity.n_samples * activity.n_steps)
+    updated = sum(count * active / cells for count, active in zip(events, steps, strict=True))
+    return updated / max(1, sum(events))
+
+
 def flip_sentence(
     rule: str, baseline_rule: str, per_sample: Mapping[str, Any], baseline: Mapping[str, Any], activity: Activity
 ) -> str:
@@ -49,6 +57,13 @@ def flip_sentence(
     flips = break_even_rows_per_event(per_sample, baseline, activity)
     if flips is None:
         return f"{rule} stays dearer than {baseline_rule} in energy however few rows its trace keeps alive."
+    least = least_rows_per_event(activity)
+    if flips < least:
+        return (
+            f"No shorter trace turns the order of {rule} and {baseline_rule} in energy: {rule} updates {now:.2f} rows "
+            f"per input event, would have to stay below {flips:.2f}, and needs about {least:.2f} for the events "
+            "themselves; what is left are fewer updates (trace.gate, deferral) or a T at which the history costs more."
+        )
     dearer = per_sample["energy_pj"]["total"] > baseline["energy_pj"]["total"]
     way = "fell below" if dearer else "rose above"
     means = (

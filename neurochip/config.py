@@ -29,7 +29,7 @@ class TaskTable(Table):
 
     name: str = "digits-dvs"
     path: str | None = None
-    steps: int = Field(default=20, ge=1, le=100_000)
+    steps: int = Field(default=20, ge=1, le=32_767)
     repeat: Literal["once", "count"] = "once"
     classes: list[int] | None = None
     sensor_size: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None

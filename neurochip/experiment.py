@@ -128,9 +128,9 @@ def _run(
         setup = prepare_setup(experiment, [find_rule(name) for name in rules], base_dir, engine, listener)
     except UserError as error:
         raise UserError(f"{source}: {error}" if source else str(error)) from error
-    if experiment.run.tune and not setup.rates_are_given:
-        setup = _tune(setup, listener)
     directory = RunDirectory(out if out is not None else RunDirectory.default_path(setup.name))
+    if experiment.run.tune:
+        setup = _tuned(setup, directory, listener)
     directory.open(setup.resolved)
     listener.message(f"run directory: {directory.path}")
     if directory.is_finished:
@@ -197,6 +197,15 @@ def _train_all(setup: Setup, directory: RunDirectory | None, listener: Listener)
         jobs = {run.key: setup.job(run, teacher.weights, directory, workers.stop, listener) for run in loading}
         outcomes |= workers.run(jobs)
     return outcomes
+
+
+def _tuned(setup: Setup, directory: RunDirectory, listener: Listener) -> Setup:
+    """The setup with searched learning rates; a directory that holds them already is not searched again."""
+    if setup.rates_are_given:
+        listener.message("learning.rates names a rate for every rule: nothing is left to search")
+        return setup
+    earlier = directory.rates_of(setup.resolved)
+    return setup.with_rates(earlier) if earlier is not None else _tune(setup, listener)
 
 
 def _tune(setup: Setup, listener: Listener) -> Setup:

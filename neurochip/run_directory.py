@@ -49,6 +49,30 @@ class RunDirectory:
             path = Path("runs") / f"{stamp}-{name}-{suffix}"
         return path
 
+    def _is_used(self) -> bool:
+        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+    def _holds_another(self) -> UserError:
+        return UserError(
+            f"{self.path}: the folder holds another experiment; give --out a new or empty folder, or the same "
+            "experiment to continue it"
+        )
+
+    def rates_of(self, resolved: Experiment) -> dict[str, float] | None:
+        """The learning rates found by an earlier search for the same experiment; None in a new directory.
+
+        Raises:
+            UserError: if the directory holds something else.
+        """
+        if not self._is_used():
+            return None
+        earlier, asked = read_experiment_tables(self.path), resolved.to_tables()
+        rates: dict[str, float] = earlier["learning"].pop("rates", {})
+        asked["learning"].pop("rates", None)
+        if earlier != asked:
+            raise self._holds_another()
+        return rates
+
     def open(self, resolved: Experiment) -> None:
         """Create the directory, or continue in it if it holds the same experiment.
 
@@ -56,12 +80,9 @@ class RunDirectory:
             UserError: if it holds something else.
         """
         tables = resolved.to_tables()
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self._is_used():
             if read_experiment_tables(self.path) != tables:
-                raise UserError(
-                    f"{self.path}: the folder holds another experiment; give --out a new or empty folder, or the same "
-                    "experiment to continue it"
-                )
+                raise self._holds_another()
             self._states = self._load_states()
             return
         import tomli_w

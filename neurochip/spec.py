@@ -17,6 +17,7 @@ UPDATES = ("none", "immediate", "accumulate")
 MAX_SHIFT = 30
 MAX_DELIVER_BITS = 26
 MAX_READOUT_BITS = 31
+MAX_WIDE_REGISTER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,6 @@ class CoreSpec:
     synapse_lanes: int  # L, declared for activity
     trace_lanes: int  # M, declared for activity
 
-    @property
-    def weight_format(self) -> QFormat:
-        """Format of the weights apart from frac, which is per layer."""
-        return QFormat(self.weight_bits, 0, True)
-
     def error_shift(self, layer: int) -> int:
         """sd of hidden layer `layer`."""
         nxt = self.layers[layer + 1]
@@ -135,21 +131,37 @@ class CoreSpec:
                 _require(potential, index, layer.frac_potential, 4, MAX_FRAC)
                 top = QFormat(self.membrane_bits, 0, True).highest
                 _require("network threshold in units of 2^-membrane.frac", index, layer.threshold_q, 1, top)
+                self._check_wide_register(index)
             self._check_learning(index, is_hidden)
+
+    def _check_wide_register(self, index: int) -> None:
+        layer = self.layers[index]
+        largest_product = (1 << (self.weight_bits - 1)) * ((1 << self.event_bits) - 1) << layer.deliver_shift
+        peak = (layer.n_in + 1) * largest_product + (1 << (self.membrane_bits - 1))
+        if self.deliver == "neuron" and peak > MAX_WIDE_REGISTER:
+            raise UserError(
+                f"learning.deliver = 'neuron' may sum up to {peak} in layer {index}; allowed is {MAX_WIDE_REGISTER} "
+                "(fewer precision.weight.bits or a smaller precision.membrane.frac)"
+            )
 
     def _check_learning(self, index: int, is_hidden: bool) -> None:
         if self.credit == "none":
             return
         if is_hidden:
-            _require("precision: frac shift from weight x error to error", index, self.error_shift(index), 0, MAX_SHIFT)
+            hint = "precision.weight.frac + precision.error.frac of the next layer, minus precision.error.frac"
+            key = "precision: frac shift from weight x error to error"
+            _require(key, index, self.error_shift(index), 0, MAX_SHIFT, hint)
+        key = "precision: shift of the weight update"
         if self.update == "immediate":
-            _require("precision: shift of the weight update", index, self.update_shift(index), 0, MAX_SHIFT)
+            hint = "trace.frac + error.frac - weight.frac of [precision], plus the shift of learning_rate / steps"
+            _require(key, index, self.update_shift(index), 0, MAX_SHIFT, hint)
         else:
             shift = self.gradient_shift(index)
             _require("precision.gradient.frac: shift into the gradient", index, shift, 0, MAX_SHIFT)
-            _require("precision: shift of the weight update", index, self.apply_shift(index), 0, MAX_SHIFT)
+            hint = "gradient.frac - weight.frac of [precision], plus the shift of learning_rate / (steps * batch)"
+            _require(key, index, self.apply_shift(index), 0, MAX_SHIFT, hint)
 
 
-def _require(key: str, layer: int, value: int, low: int, high: int) -> None:
+def _require(key: str, layer: int, value: int, low: int, high: int, hint: str = "docs/semantics.md, section 1") -> None:
     if not low <= value <= high:
-        raise UserError(f"{key} of layer {layer} is {value}; allowed is {low} to {high} (docs/semantics.md, section 1)")
+        raise UserError(f"{key} of layer {layer} is {value}; allowed is {low} to {high} ({hint})")

@@ -47,7 +47,7 @@ def neurochip(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Simulate spiking networks that learn on the chip: accuracy, memory accesses, cycles, energy and area.
+    """Simulate spiking networks that learn on the chip: accuracy, memory accesses, cycles and energy.
 
     `neurochip compare` runs the default experiment offline and compares the learning rules with BPTT.
     """

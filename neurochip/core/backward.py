@@ -92,8 +92,9 @@ def error_step(slot, layout, state, history, scratch, totals, unroll):
             )  # fmt: skip
             totals[index, _SAT_ERROR] += saturations
             totals[index, _UNDERFLOW] += underflows
-            totals[index + 1, _ERROR_WORDS] += rows * scratch_words(next_signal, after[N_OUT], lanes)
-            totals[index + 1, _ERROR_PRODUCTS] += rows * scratch_nonzero(next_signal)
+            next_words, next_nonzero = count_words(next_signal, after[N_OUT], lanes)
+            totals[index + 1, _ERROR_WORDS] += rows * next_words
+            totals[index + 1, _ERROR_PRODUCTS] += rows * next_nonzero
             if unroll:
                 totals[index, _SAT_DELTA] += carry_error(
                     signal[:n_out], g, psi, layer[LEAK], layer[LEAK_VALUE], constants[RESET_EXACT] != 0,
@@ -102,22 +103,6 @@ def error_step(slot, layout, state, history, scratch, totals, unroll):
         words, nonzero = count_words(signal, layer[N_OUT], lanes)
         totals[index, _SIGNAL_WORDS] += words
         totals[index, _SIGNAL_NONZERO] += nonzero
-
-
-@jit
-def scratch_words(signal, n, lanes):
-    """Words with a nonzero signal."""
-    words, _ = count_words(signal, n, lanes)
-    return words
-
-
-@jit
-def scratch_nonzero(signal):
-    """Nonzero signals."""
-    count = 0
-    for j in range(signal.shape[0]):
-        count += signal[j] != 0
-    return count
 
 
 @jit

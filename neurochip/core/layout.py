@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.errors import UserError
 from neurochip.fixed_point import QFormat
 from neurochip.spec import LEAK_CONSTANT, LEAK_SHIFT, CoreSpec
 
@@ -115,8 +114,6 @@ def _constants(spec: CoreSpec, total_in: int, total_out: int) -> NDArray[np.int6
     error, delta = QFormat(spec.error_bits, 0, True), QFormat(spec.delta_bits, 0, True)
     gradient, readout = QFormat(spec.gradient_bits, 0, True), QFormat(spec.readout_bits, 0, True)
     last = spec.layers[-1]
-    if spec.deliver == "neuron":
-        _check_wide_register(spec)
     values = {
         STEPS: spec.n_steps,
         LAYERS: len(spec.layers),
@@ -159,16 +156,6 @@ def _constants(spec: CoreSpec, total_in: int, total_out: int) -> NDArray[np.int6
     for key, value in values.items():
         table[key] = int(value)
     return table
-
-
-def _check_wide_register(spec: CoreSpec) -> None:
-    for index, layer in enumerate(spec.layers[:-1]):
-        bits = spec.weight_bits - 1 + spec.event_bits - 1 + layer.deliver_shift + math.ceil(math.log2(layer.n_in + 2))
-        if bits > 30:
-            raise UserError(
-                f'learning.deliver = "neuron" sums {bits + 1} bits in layer {index}; at most 31 are allowed '
-                "(fewer weight bits or a smaller precision.membrane.frac)"
-            )
 
 
 def _surrogate_table(spec: CoreSpec) -> NDArray[np.int32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from neurochip.config import Experiment
 from neurochip.core.float_spec import FloatLayerSpec, FloatSpec
 from neurochip.errors import UserError
-from neurochip.fixed_point import LearningRateCode, encode_learning_rate, quantise_scalar
+from neurochip.fixed_point import MAX_FRAC, LearningRateCode, encode_learning_rate, quantise_scalar
 from neurochip.network.shape import Fracs, LayerShape, leak_factor
 from neurochip.rules.presets import Rule
 from neurochip.spec import CoreSpec, LayerSpec
@@ -102,7 +102,7 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
     frac_potential = fracs.readout if is_readout else fracs.membrane[index]
     frac_presynaptic = fracs.trace[index] if keeps_trace else 0
     asked = experiment.precision.gradient.frac
-    exact = frac_presynaptic + fracs.error[index]
+    exact = min(MAX_FRAC, frac_presynaptic + fracs.error[index])
     return LayerSpec(
         kind=shape.kind,
         n_in=shape.n_in,

@@ -12,13 +12,15 @@ import pytest
 
 from neurochip.activity import FIELDS
 
-ROOT = Path(__file__).resolve().parents[2]
-VECTOR_FILE = ROOT / "docs" / "golden" / "tiny-network.json"
+
+@pytest.fixture(scope="module")
+def vector_file(source_tree: Path) -> Path:
+    return source_tree / "docs" / "golden" / "tiny-network.json"
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    path = ROOT / "scripts" / "make_golden_vector.py"
+def script(source_tree: Path) -> ModuleType:
+    path = source_tree / "scripts" / "make_golden_vector.py"
     spec = importlib.util.spec_from_file_location("make_golden_vector", path)
     assert spec is not None
     assert spec.loader is not None
@@ -28,12 +30,12 @@ def script() -> ModuleType:
 
 
 @pytest.fixture
-def stored() -> Any:
-    return json.loads(VECTOR_FILE.read_text(encoding="utf-8"))
+def stored(vector_file: Path) -> Any:
+    return json.loads(vector_file.read_text(encoding="utf-8"))
 
 
-def test_the_script_reproduces_the_stored_file_byte_for_byte(script: ModuleType) -> None:
-    assert (script.render(script.make_vector()) + "\n").encode() == VECTOR_FILE.read_bytes()
+def test_the_script_reproduces_the_stored_file_byte_for_byte(script: ModuleType, vector_file: Path) -> None:
+    assert (script.render(script.make_vector()) + "\n").encode() == vector_file.read_bytes()
 
 
 def test_the_layout_on_lines_keeps_the_content(script: ModuleType) -> None:
@@ -49,8 +51,8 @@ def test_a_rule_that_teaches_nothing_is_refused(script: ModuleType, stored: Any)
         script.require_learning(rule, "trace", "immediate")
 
 
-def test_every_key_is_explained_on_the_page(stored: Any) -> None:
-    page = (ROOT / "docs" / "golden" / "README.md").read_text(encoding="utf-8")
+def test_every_key_is_explained_on_the_page(source_tree: Path, stored: Any) -> None:
+    page = (source_tree / "docs" / "golden" / "README.md").read_text(encoding="utf-8")
     rule = stored["rules"]["ottt-a"]
     keys = {*stored, *stored["rules"], *rule, *rule["samples"][0]}
     names = {key.split("/")[0] + "/l" if "/" in key else key for key in keys}

@@ -58,7 +58,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("network.layers.0.leek = 1", "leak_shift"),
     ),
     "unknown key of a signal": ({"precision": {"weight": {"bit": 3}}}, ("precision.weight.bit = 3", "rounding")),
-    "a number too small": ({"task": {"steps": 0}}, ("task.steps = 0", "from 1 up to 100000")),
+    "a number too small": ({"task": {"steps": 0}}, ("task.steps = 0", "from 1 up to 32767")),
     "a word for a number": ({"task": {"steps": "9"}}, ("task.steps = '9'", "whole number")),
     "true for a number": ({"learning": {"epochs": True}}, ("learning.epochs = True", "whole number")),
     "not a number": ({"learning": {"learning_rate": float("nan")}}, ("learning.learning_rate = nan",)),

@@ -10,11 +10,10 @@ import pytest
 
 from neurochip.counters import COUNTER_KEYS
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def load_script() -> Any:
-    spec = importlib.util.spec_from_file_location("make_docs_tables", ROOT / "scripts" / "make_docs_tables.py")
+@pytest.fixture
+def script(source_tree: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("make_docs_tables", source_tree / "scripts" / "make_docs_tables.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -22,13 +21,12 @@ def load_script() -> Any:
     return module
 
 
-def test_generated_tables_are_up_to_date() -> None:
-    for page, text in load_script().updated_pages().items():
+def test_generated_tables_are_up_to_date(script: Any) -> None:
+    for page, text in script.updated_pages().items():
         assert page.read_text(encoding="utf-8") == text, f"run scripts/make_docs_tables.py for {page.name}"
 
 
-def test_a_stale_table_is_replaced_and_the_text_around_it_kept(tmp_path: Path) -> None:
-    script = load_script()
+def test_a_stale_table_is_replaced_and_the_text_around_it_kept(script: Any, tmp_path: Path) -> None:
     page = tmp_path / "counting.md"
     begin, end = script.BEGIN.format(name="counters"), script.END.format(name="counters")
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
@@ -39,6 +37,6 @@ def test_a_stale_table_is_replaced_and_the_text_around_it_kept(tmp_path: Path) -
     assert all(text.count(f"| `{key}` |") == 1 for key in COUNTER_KEYS)
 
 
-def test_a_page_without_marks_is_refused() -> None:
+def test_a_page_without_marks_is_refused(script: Any) -> None:
     with pytest.raises(ValueError, match="the marks of table counters are missing"):
-        load_script().with_table("no marks", "counters", "")
+        script.with_table("no marks", "counters", "")

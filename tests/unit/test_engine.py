@@ -225,8 +225,8 @@ def test_a_wide_register_that_does_not_fit_is_refused() -> None:
     hidden, *others = make_spec().layers
     layers = (dataclasses.replace(hidden, frac_weight=1, frac_potential=20), *others)
     spec = make_spec("none", "none", layers=layers, weight_bits=8, deliver="neuron")
-    Engine(spec, make_weights(spec))  # 7 + 19 + 4 bits: fits
+    Engine(spec, make_weights(spec))  # (n_in + 1) * 2^(7 + 19) + 2^11 < 2^31: fits
     layers = (dataclasses.replace(hidden, n_in=40, frac_weight=1, frac_potential=20), *others)
     spec = dataclasses.replace(spec, layers=layers)
-    with pytest.raises(UserError, match=r"sums 33 bits in layer 0; at most 31 are allowed"):
+    with pytest.raises(UserError, match=r"may sum up to 2751465472 in layer 0"):
         Engine(spec, make_weights(spec))

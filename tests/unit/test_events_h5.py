@@ -6,13 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
+from neurochip._data import data_folder
 from neurochip.errors import UserError
 from neurochip.events import Recordings, read_recordings, write_recordings
 from neurochip.tasks import list_tasks, load_task
@@ -309,5 +309,5 @@ def test_listing_the_tasks_imports_no_data_library_and_every_task_has_a_manifest
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    manifests = {path.stem for path in (Path(__file__).parents[2] / "datasets").glob("*.toml")}
+    manifests = {path.stem for path in data_folder("datasets").glob("*.toml")}
     assert {info.name for info in list_tasks()} <= manifests
