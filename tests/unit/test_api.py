@@ -194,3 +194,13 @@ def test_a_tuned_run_that_continues_does_not_search_again(folder: Path, monkeypa
     monkeypatch.setattr(story, "_tune", lambda *_: pytest.fail("it searched again"))
     (folder / "run" / "report.json").unlink()
     assert story.resume(folder / "run").data == report.data
+
+
+def test_the_same_tuned_run_given_again_is_not_searched_again_and_another_is_refused_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tiny.run_tiny(folder, folder / "twice", ["sltt-o"], run__tune=True)
+    monkeypatch.setattr(story, "_tune", lambda *_: pytest.fail("it searched again"))
+    assert tiny.run_tiny(folder, folder / "twice", ["sltt-o"], run__tune=True).data == report.data
+    with pytest.raises(neurochip.UserError, match="holds another experiment"):
+        tiny.run_tiny(folder, folder / "twice", ["sltt-o"], run__tune=True, run__seed=9)
