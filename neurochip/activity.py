@@ -92,6 +92,23 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class PassResult:
+    """What an integer core returns from a pass over samples.
+
+    Attributes:
+        predictions: class index per sample, in the order given.
+        readout_sums: z summed over the steps, [samples, classes].
+        activity: what happened, summed over the samples.
+        probes: intermediates of chosen samples, name -> [samples, steps, width].
+    """
+
+    predictions: NDArray[np.int32]
+    readout_sums: NDArray[np.int64]
+    activity: Activity
+    probes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SampleTrace:
     """Ordered events and bitmaps of a declared subset of samples, for replay on another chip.
 

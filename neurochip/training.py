@@ -30,15 +30,6 @@ class Interrupted(Exception):
     """Raised inside a worker after the run was asked to stop; the last checkpoint stands."""
 
 
-class PassResult(Protocol):
-    """What every core returns from a pass."""
-
-    @property
-    def predictions(self) -> NDArray[Any]: ...
-    @property
-    def probes(self) -> dict[str, NDArray[Any]]: ...
-
-
 class Core(Protocol):
     """A core that learns: the fast engine, the golden core, or the float twin."""
 

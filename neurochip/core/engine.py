@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.activity import N_FIELDS, Activity
+from neurochip.activity import N_FIELDS, Activity, PassResult
 from neurochip.core import layout as lay
 from neurochip.core.pass_kernel import run_pass
 from neurochip.core.state import Events, Output, Probes, new_history, new_scratch, new_state
@@ -17,16 +16,6 @@ from neurochip.spec import CoreSpec
 
 if TYPE_CHECKING:
     from neurochip.events import EventDataset
-
-
-@dataclass(frozen=True)
-class PassResult:
-    """Result of one pass: predictions per sample in the order given, activity, and probes of chosen samples."""
-
-    predictions: NDArray[np.int32]
-    readout_sums: NDArray[np.int64]
-    activity: Activity
-    probes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
 
 
 class Engine:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.fixed_point import QFormat, frac_for, quantise
-from neurochip.network.shape import Fracs, LayerShape, leak_factor
+from neurochip.network.shape import Fracs, LayerShape
 
 if TYPE_CHECKING:
     from neurochip.events import EventDataset
@@ -100,24 +100,11 @@ def _float_core(
     experiment: Experiment, shapes: tuple[LayerShape, ...], weights: Any, credit: str
 ) -> Any:  # FloatCore; its import compiles numba
     from neurochip.core.float_core import FloatCore
-    from neurochip.core.float_spec import FloatLayerSpec, FloatSpec
+    from neurochip.core.float_spec import FloatSpec
+    from neurochip.network.resolve import float_layers
 
-    layers = tuple(
-        FloatLayerSpec(
-            kind=shape.kind,
-            n_in=shape.n_in,
-            n_out=shape.n_out,
-            bias=shape.bias,
-            leak=leak_factor(shape.leak),
-            threshold=shape.threshold or 1.0,
-            reset=shape.reset,
-            keeps_trace=shape.keeps_trace and credit == "trace",
-            trace_leak=leak_factor(shape.trace_leak),
-        )
-        for shape in shapes
-    )
     spec = FloatSpec(
-        layers=layers,
+        layers=float_layers(shapes, credit),
         n_steps=experiment.task.steps,
         surrogate=experiment.learning.surrogate,
         credit=credit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neurochip.config import Experiment
@@ -123,11 +124,11 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
     )
 
 
-def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs) -> FloatSpec:
-    """Return the real-valued specification of the same rule, with the realised learning rate and trace gate."""
-    learning = experiment.learning
-    code = rate_code(experiment, rule)
-    layers = tuple(
+def float_layers(
+    shapes: tuple[LayerShape, ...], credit: str, gates: Sequence[float] | None = None
+) -> tuple[FloatLayerSpec, ...]:
+    """Return the layers in real numbers; `gates` are the trace gates per layer (default: none)."""
+    return tuple(
         FloatLayerSpec(
             kind=shape.kind,
             n_in=shape.n_in,
@@ -136,14 +137,21 @@ def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...
             leak=leak_factor(shape.leak),
             threshold=shape.threshold or 1.0,
             reset=shape.reset,
-            keeps_trace=rule.temporal == "trace" and shape.keeps_trace,
+            keeps_trace=credit == "trace" and shape.keeps_trace,
             trace_leak=leak_factor(shape.trace_leak),
-            trace_gate=experiment.precision.trace.gate * 2.0 ** -fracs.trace[index],
+            trace_gate=gate,
         )
-        for index, shape in enumerate(shapes)
+        for shape, gate in zip(shapes, gates or [0.0] * len(shapes), strict=True)
     )
+
+
+def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs) -> FloatSpec:
+    """Return the real-valued specification of the same rule, with the realised learning rate and trace gate."""
+    learning = experiment.learning
+    code = rate_code(experiment, rule)
+    gates = [experiment.precision.trace.gate * 2.0**-frac for frac in fracs.trace]
     return FloatSpec(
-        layers=layers,
+        layers=float_layers(shapes, rule.temporal, gates),
         n_steps=experiment.task.steps,
         surrogate=learning.surrogate,
         credit=rule.temporal,

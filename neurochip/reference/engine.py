@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.activity import Activity
+from neurochip.activity import Activity, PassResult
 from neurochip.reference.core import GoldenCore, GoldenSample
 from neurochip.spec import CoreSpec
 
 if TYPE_CHECKING:
     from neurochip.events import EventDataset
-
-
-@dataclass(frozen=True)
-class ReferenceResult:
-    """Result of one pass: predictions in the order given, activity, and probes of chosen samples."""
-
-    predictions: NDArray[np.int32]
-    readout_sums: NDArray[np.int64]
-    activity: Activity
-    probes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
 
 
 class ReferenceEngine:
@@ -59,7 +48,7 @@ class ReferenceEngine:
         learn: bool,
         end_of_epoch: bool = True,
         probe: Sequence[int] = (),
-    ) -> ReferenceResult:
+    ) -> PassResult:
         """Run the samples `order` of `data`."""
         run = self._core.run([_sample(data, int(i)) for i in order], learn, end_of_epoch)
         activity = Activity(
@@ -72,7 +61,7 @@ class ReferenceEngine:
         )
         chosen = list(probe)
         probes = {name: np.array([values[i] for i in chosen], dtype=np.int32) for name, values in run.probes.items()}
-        return ReferenceResult(
+        return PassResult(
             predictions=np.array(run.predictions, dtype=np.int32),
             readout_sums=np.array(run.readout_sums, dtype=np.int64),
             activity=activity,

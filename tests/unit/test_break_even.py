@@ -20,7 +20,7 @@ def activity(rows: int = 300, events: int = 100, signal_steps: int = 20) -> Acti
 
 
 def cost(rows: float) -> dict[str, Any]:
-    """A sample that spends 2 pJ and 1 cycle on each of its rows, 1 pJ on a cycle, and 50 pJ and 10 cycles on the rest."""
+    """A sample of 2 pJ and 1 cycle per row, 50 pJ and 10 cycles besides, and 1 pJ per cycle."""
     phases = {"deliver": {"energy_pj": 50.0, "cycles": 10.0}, "update": {"energy_pj": 2.0 * rows, "cycles": rows}}
     phases["trace"] = {"energy_pj": 0.0, "cycles": 0.0}
     cycles = 10.0 + rows
