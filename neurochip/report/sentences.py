@@ -68,7 +68,10 @@ def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:
         least = min(values.values())
         winners = " and ".join(rule for rule, value in values.items() if value == least)
         parts.append(f"in {cost} {winners} ({number(least / per)} {unit})")
-    return f"Cheapest rule {group}: {', '.join(parts)}."
+    tests = {results.rule: look_up(results.fixed, "accuracy", "test") for results in priced}
+    best = max(tests.values())
+    most_accurate = " and ".join(rule for rule, value in tests.items() if value == best)
+    return f"Cheapest rule {group}: {', '.join(parts)}; most accurate {most_accurate} ({100 * best:.1f} % test)."
 
 
 def _has_rival(results: RuleResults) -> bool:

@@ -255,9 +255,9 @@ class TestVerdict:
         sentences = [sentence for sentence in verdict(report) if sentence.startswith("Cheapest")]
         assert sentences == [
             "Cheapest rule without gradient memory: in energy bptt-o (118 nJ), in latency bptt-o (131 µs), "
-            "in memory ottt-o (549 kbit).",
+            "in memory ottt-o (549 kbit); most accurate ottt-o (94.2 % test).",
             "Cheapest rule with gradient memory: in energy bptt (423 nJ), in latency bptt (219 µs), "
-            "in memory ottt-a (2,157 kbit).",
+            "in memory ottt-a (2,157 kbit); most accurate bptt (94.9 % test).",
         ]
 
     def test_a_tie_names_both(self, report: dict[str, Any]) -> None:
