@@ -2,8 +2,8 @@
 
     python scripts/choose_on_validation.py EXPERIMENT.toml [--seeds 1,2,3] [--rates 0.0625,0.125,0.25]
 
-Every (rate, number of epochs up to learning.epochs) is scored by its validation accuracy in fixed point, averaged over
-Every (rate, epochs up to learning.epochs) is scored by its validation accuracy in fixed point, averaged over
+Every rate and number of epochs up to learning.epochs is scored by its validation accuracy in fixed point, averaged
+over the seeds; an epoch's order does not depend on how many follow, so one run per rate and seed scores all of them.
 Ties go to fewer epochs, then to the smaller rate. The test split is read only at the end, for the choice.
 """
 
