@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -160,9 +161,9 @@ class Setup:
 def _import_kernels(run: Run, engine: str) -> None:
     """Import the kernels of a run in the thread that starts it: decorating them switches a setting of numba."""
     if run.precision == "float":
-        import neurochip.core.float_core
+        importlib.import_module("neurochip.core.float_core")
     elif engine == "fast":
-        import neurochip.core.engine  # noqa: F401
+        importlib.import_module("neurochip.core.engine")
 
 
 def prepare_setup(

@@ -58,7 +58,7 @@ def make_case(index: int) -> dict[str, Any]:
 def spike_function(torch: Any, surrogate: str) -> Callable[[Any], Any]:
     """Return x -> H(x) whose derivative is psi(x)."""
 
-    class Spike(torch.autograd.Function):  # type: ignore[misc]
+    class Spike(torch.autograd.Function):
         @staticmethod
         def forward(context: Any, x: Any) -> Any:
             context.save_for_backward(x)
@@ -104,7 +104,7 @@ def autograd(case: dict[str, Any]) -> dict[str, Any]:
         loss = loss + (1 - case["mse_share"]) * ce + case["mse_share"] * torch.nn.functional.mse_loss(z, target)
         cross_entropy += float(ce.detach())
         readout_sum += z.detach()
-    loss.backward()  # type: ignore[attr-defined]
+    loss.backward()
     gradients = [w.grad.tolist() for w in weights]
     sums = {"cross_entropy": cross_entropy, "readout_sum": readout_sum.tolist(), "spikes": spikes}
     return {**sums, "gradients": gradients}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped,unused-ignore]
+from llvmlite import ir
 from numba import types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
@@ -22,7 +22,7 @@ _INT32 = ir.IntType(32)
 _VECTOR = ir.VectorType(_INT32, N_LANES)
 
 
-class LanesType(types.Type):  # type: ignore[misc,unused-ignore]
+class LanesType(types.Type):
     """The type of such a value inside kernels."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ LANES = LanesType()
 
 
 @register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _VECTOR)
 
@@ -50,7 +50,7 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any
     return builder.bitcast(builder.gep(values.data, [start]), vector.as_pointer()), vector
 
 
-@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+@intrinsic
 def load(typing_context: Any, array: Any, start: Any) -> Any:
     """Read array[start : start + 16], sign-extended. array: int8, int16, int32 or uint32, C-contiguous."""
 
@@ -63,7 +63,7 @@ def load(typing_context: Any, array: Any, start: Any) -> Any:
     return LANES(array, types.int64), build
 
 
-@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+@intrinsic
 def store(typing_context: Any, array: Any, start: Any, lanes: Any) -> Any:
     """Write the low bits of the lanes to array[start : start + 16]."""
 
@@ -76,7 +76,7 @@ def store(typing_context: Any, array: Any, start: Any, lanes: Any) -> Any:
     return types.void(array, types.int64, LANES), build
 
 
-@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+@intrinsic
 def splat(typing_context: Any, number: Any) -> Any:
     """Return 16 lanes that all hold the low 32 bits of an integer."""
 
@@ -89,7 +89,7 @@ def splat(typing_context: Any, number: Any) -> Any:
     return LANES(number), build
 
 
-@intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+@intrinsic
 def count_different(typing_context: Any, left: Any, right: Any) -> Any:
     """Return in how many lanes the two differ, int64."""
 
@@ -103,7 +103,7 @@ def count_different(typing_context: Any, left: Any, right: Any) -> Any:
 def _lanewise(build_value: Callable[[Any, Any, Any], Any]) -> Any:
     """Make a function of two lane values from one that writes its instructions."""
 
-    @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
+    @intrinsic
     def operation(typing_context: Any, left: Any, right: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return build_value(builder, *arguments)

@@ -26,7 +26,7 @@ DELIVER_SHIFT, UPDATE_SHIFT = 4, 14
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def add_steps(u, weights, stride, addresses, magnitudes, shift, low, high):  # type: ignore[no-untyped-def]
+def add_steps(u, weights, stride, addresses, magnitudes, shift, low, high):
     """Deliver the binary events of every step into a cleared membrane. addresses: int32 [n_steps, n_events]."""
     saturations = 0
     for step in range(addresses.shape[0]):
@@ -36,7 +36,7 @@ def add_steps(u, weights, stride, addresses, magnitudes, shift, low, high):  # t
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def update_steps(weights, stride, rows, factors, signal, words, shift, low, high, registers):  # type: ignore[no-untyped-def]
+def update_steps(weights, stride, rows, factors, signal, words, shift, low, high, registers):
     """Update all words of the rows of every step. rows: int32 [n_steps, n_rows]."""
     saturations = 0
     for step in range(rows.shape[0]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,24 +10,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import tiny_experiment as tiny
 import tomli_w
 
 import neurochip
 from neurochip import experiment as story
 from neurochip.report import load_schema
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 ONE_LAYER = [{"kind": "dense", "neurons": 4}, {"kind": "readout"}]
 
 

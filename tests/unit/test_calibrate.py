@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_experiment as tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,18 +21,6 @@ from neurochip.network.calibrate import Prepared, epoch_order, prepare
 from neurochip.network.shape import Fracs, layer_shapes
 from neurochip.rules.presets import RULES
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 FRACS = st.integers(0, 24)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import h5py
 import jsonschema
 import numpy as np
 import pytest
+import tiny_experiment as tiny
 
 from neurochip import experiment as story
 from neurochip.activity import Activity
@@ -32,17 +31,6 @@ from neurochip.run_directory import read_experiment
 CHIP_TOO_SMALL = r"memories\.\w+ holds \d+ words .* but \d+ are needed"
 
 
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 Start = Callable[..., Report]
 
 

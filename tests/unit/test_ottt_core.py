@@ -7,13 +7,12 @@ every access, operation and clock.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import itertools
-import sys
-from pathlib import Path
 from typing import Any
 
+import ottt_core_bitmaps as given
 import pytest
+from ottt_core_walker import Walker
 
 from neurochip.counters import COUNTER_KEYS, PHASES, is_memory, memory_of, totals
 from neurochip.errors import UserError
@@ -21,19 +20,6 @@ from neurochip.microarch import Counted, Gates, list_microarchitectures, microar
 from neurochip.microarch.ottt_core import count
 from neurochip.spec import CoreSpec
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-given = load_beside("ottt_core_bitmaps")
-Walker = load_beside("ottt_core_walker").Walker
 core_spec, chip_with, L, SIZES, RULES = given.core_spec, given.chip_with, given.L, given.SIZES, given.RULES
 EVERY_GATE = [Gates(*switches) for switches in itertools.product((True, False), repeat=3)]
 

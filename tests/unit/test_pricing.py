@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_experiment as tiny
 
 from neurochip.activity import FIELD_INDEX, N_FIELDS, Activity
 from neurochip.chip import Chip, load_chip
@@ -22,18 +20,6 @@ from neurochip.pricing import RATIO_KEYS, Pricer, eventful_activity, history_sec
 from neurochip.rules.presets import RULES
 from neurochip.spec import CoreSpec
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 CHIP = load_chip("ottt-core-28nm")
 FRACS = Fracs(weight=(7, 6, 5), membrane=(9, 8), trace=(6, 5, 4), error=(7, 6, 5), readout=8)
 RULE_NAMES = [rule.name for rule in RULES]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import io
 import json
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import report_fixture as given
 from rich.console import Console
 
 from neurochip.counters import COUNTER_KEYS, MEMORIES, OPERATIONS, PHASES, is_memory
@@ -22,18 +22,6 @@ from neurochip.report import load_schema, print_report, read_report_json, write_
 from neurochip.report.sentences import verdict
 from neurochip.report.table import number
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-given = load_beside("report_fixture")
 RULES = list(given.RULES)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import html.parser
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import report_fixture as given
 
 from neurochip.counters import MEMORIES
 from neurochip.report import write_report_html
@@ -19,17 +18,6 @@ from neurochip.report.plots import NAMED_OPERATIONS, PART_STYLES, RULE_STYLES
 MALICIOUS = "<script>alert(1)</script>"
 
 
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-given = load_beside("report_fixture")
 RULES = list(given.RULES)
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_experiment as tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,18 +25,6 @@ from neurochip.network.shape import Fracs, layer_shapes, leak_factor
 from neurochip.rules.presets import RULES, Rule, find_rule
 from neurochip.spec import CoreSpec
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 FRACS = Fracs(weight=(7, 6, 5), membrane=(9, 8), trace=(6, 5, 4), error=(7, 6, 5), readout=8)
 EVERY_RULE = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import tiny_experiment as tiny
 
 from neurochip import experiment as story
 from neurochip import run_directory
@@ -21,19 +20,6 @@ from neurochip.errors import UserError
 from neurochip.listener import Silent
 from neurochip.run_directory import RunDirectory, _write_atomically, read_experiment
 from neurochip.training import Epoch, TrainingState
-
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 
 
 def make_state(seed: int, n_epochs: int = 2, kind: str = "fixed") -> TrainingState:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import _thread
-import importlib.util
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_experiment as tiny
 
 from neurochip.activity import FIELD_INDEX
 from neurochip.experiment import _Workers
@@ -23,18 +21,6 @@ from neurochip.rules.presets import find_rule
 from neurochip.setup import Run, Setup, prepare_setup
 from neurochip.training import Interrupted, Outcome, Training, TrainingState, subset_of, train
 
-
-def load_beside(name: str) -> Any:
-    """Import a helper module that lies beside this file."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-tiny = load_beside("tiny_experiment")
 N_TRAIN, N_VALIDATION, N_TEST = tiny.SPLITS.values()
 
 
