@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from neurochip.clocked import Clocked
+
 # Order is the order of the last axis of `Activity.totals`; names and meanings: semantics section 5.
 FIELDS: tuple[str, ...] = (
     "events",
@@ -21,6 +23,7 @@ FIELDS: tuple[str, ...] = (
     "signal_nonzero",
     "signal_words",
     "signal_steps",
+    "error_rows",
     "error_words",
     "error_products",
     "presynaptic_rows",
@@ -100,12 +103,14 @@ class PassResult:
         readout_sums: z summed over the steps, [samples, classes].
         activity: what happened, summed over the samples.
         probes: intermediates of chosen samples, name -> [samples, steps, width].
+        clocked: what the tick model counted, if it ran beside.
     """
 
     predictions: NDArray[np.int32]
     readout_sums: NDArray[np.int64]
     activity: Activity
     probes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    clocked: Clocked | None = None
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,9 @@ class SampleTrace:
 
     Attributes:
         sample_indices: indices of the samples in their split.
-        bitmaps: per signal name ("event/<layer>", "trace/<layer>", "psi/<layer>", "signal/<layer>") a bool array
-            [n_subset, n_steps, width]. Event addresses are the set bits, in ascending order.
+        bitmaps: name -> bool array [n_subset, n_steps, width]: "event/<layer>", whose set bits are the event addresses
+            in ascending order; "graded/0", input events with m != 1; with learning "trace/<layer>" and "psi/<layer>",
+            not 0 after the step, "signal/<layer>", and, with a trace gate, "presynaptic/<layer>", rows with p != 0.
     """
 
     sample_indices: NDArray[np.int64]

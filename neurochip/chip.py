@@ -27,6 +27,7 @@ from neurochip.technology import (
 )
 
 _T = TypeVar("_T", bound=BaseModel)
+PER_LANE = ("synapse", "neuron", "trace", "error", "gradient")  # memories whose words hold one number per lane
 
 
 class Memory(FrozenModel):
@@ -44,11 +45,59 @@ class Memory(FrozenModel):
 
 
 class ClockEnergy(FrozenModel):
-    """Clock and control energy per cycle of a core with `lanes` lanes at the supply `voltage`."""
+    """Clock and control energy per cycle of a core with `lanes` lanes at the supply `voltage`.
+
+    With `node_nm` it is moved to the node of the chip's technology; without, it is taken as it is.
+    """
 
     energy: PicojoulePerCycle
     voltage: Volt
     lanes: int = Field(ge=1)
+    node_nm: float | None = Field(default=None, gt=0)
+
+
+class Unit(FrozenModel):
+    """Arithmetic units of the datapath, for the area: one per lane, per trace lane or per core.
+
+    `widths` are operand widths in bits, or names of memories: the width of what one lane of them holds.
+    """
+
+    operation: Literal["ac", "mac", "mul", "add", "shift", "compare", "lut", "div", "rng"]
+    per: Literal["lane", "trace_lane", "core"]
+    widths: tuple[int | str, ...] = Field(min_length=1, max_length=3)
+
+    @field_validator("widths")
+    @classmethod
+    def _known_widths(cls, widths: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        for width in widths:
+            known = width in PER_LANE if isinstance(width, str) else width >= 1
+            if not known:
+                raise ValueError(f"width {width!r} is unknown; allowed are bits from 1 and {', '.join(PER_LANE)}")
+        return widths
+
+
+class DramChannel(FrozenModel):
+    """The way off the chip: a burst of k words of w bits takes latency_cycles + k * ceil(w / bus_bits) clocks."""
+
+    bus_bits: int = Field(ge=1)
+    latency_cycles: int = Field(ge=0)
+
+
+class Mesh(FrozenModel):
+    """A mesh of equal cores; the memories, lanes and datapath of the chip file are those of one core."""
+
+    columns: int = Field(ge=1)
+    rows: int = Field(ge=1)
+    link_bits: int = Field(ge=1)  # of a flit: one flit per link and clock
+    hop_cycles: int = Field(ge=1)  # clocks of a router and the link behind it
+    barrier_cycles: int = Field(ge=0)  # clocks at the end of a stage until every core knows that all have ended
+
+
+class Calibrated(FrozenModel):
+    """Energy of a whole cycle fitted to silicon, at the chip's voltage and clock: instead of bottom-up, never added."""
+
+    inference: PicojoulePerCycle
+    learning: PicojoulePerCycle
 
 
 @dataclass(frozen=True)
@@ -60,6 +109,8 @@ class Provenance:
     unit: str
     source: str
     kind: Kind
+    low: float
+    high: float
 
 
 class Chip(FrozenModel):
@@ -79,7 +130,11 @@ class Chip(FrozenModel):
     clock: Megahertz
     clock_energy: ClockEnergy | None = None
     sram_leakage: NanowattPerBit | None = None
+    calibrated: Calibrated | None = None
     memories: dict[str, Memory]
+    datapath: tuple[Unit, ...] = ()
+    dram: DramChannel | None = None
+    mesh: Mesh | None = None
     file: str = Field(default="", exclude=True)
 
     @field_validator("memories")
@@ -92,9 +147,9 @@ class Chip(FrozenModel):
         return memories
 
     @model_validator(mode="after")
-    def _supported_overflow(self) -> Chip:
-        if self.overflow == "dram":
-            raise ValueError('overflow is "dram", which this version does not support; allowed are "refuse" and "grow"')
+    def _dram_is_described(self) -> Chip:
+        if self.overflow == "dram" and self.dram is None:
+            raise ValueError('overflow is "dram", which needs the table dram with bus_bits and latency_cycles')
         return self
 
     @property
@@ -120,7 +175,8 @@ class Chip(FrozenModel):
 
 def _quantities(value: Any, key: str) -> Iterator[Provenance]:
     if isinstance(value, Quantity):
-        yield Provenance(key, value.value, value.unit, value.source, value.kind)
+        low, high = (value.at("low"), value.at("high")) if value.is_price else (value.value, value.value)
+        yield Provenance(key, value.value, value.unit, value.source, value.kind, low, high)
     elif isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             yield from _quantities(getattr(value, name), f"{key}.{field.alias or name}".lstrip("."))
@@ -128,16 +184,17 @@ def _quantities(value: Any, key: str) -> Iterator[Provenance]:
         for name, item in value.items():
             yield from _quantities(item, f"{key}.{name}")
     elif isinstance(value, tuple):
-        for item in value:
-            yield from _quantities(item, f"{key}[{_place(item)}]")
+        for index, item in enumerate(value):
+            yield from _quantities(item, f"{key}[{_place(item, index)}]")
 
 
-def _place(anchor: Any) -> str:
+def _place(anchor: Any, index: int) -> str:
     if isinstance(anchor, LogicAnchor):
         return f"{anchor.node_nm:g} nm, {anchor.width_bits} bits"
     if isinstance(anchor, MacroAnchor):
         return f"{anchor.node_nm:g} nm, {anchor.macro_bits} bits"
-    raise TypeError(f"no place for {type(anchor).__name__}")
+    node_nm = getattr(anchor, "node_nm", None)
+    return str(index) if node_nm is None else f"{node_nm:g} nm"
 
 
 def list_chips() -> list[str]:

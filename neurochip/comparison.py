@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from neurochip._version import __version__
+from neurochip.activity import Activity
 from neurochip.break_even import flip_sentence
+from neurochip.chip import Chip
 from neurochip.fixed_point import QFormat
+from neurochip.microarch.interface import Gates
 from neurochip.network.resolve import rate_code
+from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer, history_section, numerics, ratios
 from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
+from neurochip.sensitivity import sensitivity
 from neurochip.setup import Run, Setup
 from neurochip.spec import CoreSpec
-from neurochip.training import Outcome
+from neurochip.training import Outcome, Recorded
 
 SCHEMA = "neurochip-report/1"
 Numbers = dict[str, Any]
@@ -31,13 +36,14 @@ COST_KEYS = (
     "ratio_to_bptt",
     "ratio_to_inference",
     "energy_to_accuracy",
+    "area_mm2",
 )
 
 
 def build_report(setup: Setup, outcomes: Mapping[str, Outcome]) -> Numbers:
     """Assemble the report; the same experiment and seed give the same content."""
     results = [_result(setup, run, outcomes[run.key]) for run in setup.runs]
-    _add_ratios(results)
+    add_ratios(results)
     specs = {rule.name: setup.spec(rule) for rule in setup.rules}
     return {
         "schema": SCHEMA,
@@ -45,28 +51,69 @@ def build_report(setup: Setup, outcomes: Mapping[str, Outcome]) -> Numbers:
         "experiment": _experiment_tables(setup),
         "task": _task_section(setup),
         "network": _network_section(setup),
-        "chip": _chip_section(setup),
+        "chip": chip_section(setup.chip, setup.gates, {rule.name: setup.pricer(rule) for rule in setup.rules}),
         "versions": _versions(),
         "history": history_section(specs, setup.chip),
         "target_accuracy": setup.resolved.run.target_accuracy,
-        "flips": _flips(setup, results, outcomes),
-        "notes": _notes(setup),
+        "flips": flips(results, _last_activities(setup, outcomes)),
+        "sensitivity": sensitivity_section(_priced_rules(setup, outcomes)),
+        "notes": [*_notes(setup), *clock_notes(results)],
         "results": results,
     }
 
 
-def _flips(setup: Setup, results: list[Numbers], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """What would turn the order in energy between rules that keep a trace and the BPTT of their group."""
-    fixed = {result["rule"]: result for result in results if result["precision"] == "fixed"}
-    sentences = []
+def _priced_rules(setup: Setup, outcomes: Mapping[str, Outcome]) -> list[PricedRule]:
+    """Every rule in fixed point with its pricer and the activity of its last epoch."""
+    rules = []
     for run in setup.runs:
-        baseline = run.rule.baseline
-        if baseline is None or baseline not in fixed or run.precision != "fixed" or run.rule.temporal != "trace":
-            continue
-        activity = outcomes[run.key].epochs[-1].activity
-        if activity is not None:
-            own, base = fixed[run.rule.name]["per_sample"], fixed[baseline]["per_sample"]
-            sentences.append(flip_sentence(run.rule.name, baseline, own, base, activity))
+        recorded = outcomes[run.key].recorded
+        if run.precision == "fixed" and recorded.epochs:
+            rules.append(PricedRule(run.rule, setup.pricer(run.rule), recorded.epochs[-1], recorded.subset))
+    return rules
+
+
+def sensitivity_section(rules: Sequence[PricedRule]) -> Numbers | None:
+    """What the order of the rules hangs on; None where no rule has a baseline beside it."""
+    names = {priced.rule.name for priced in rules}
+    if not any(priced.rule.baseline in names - {priced.rule.name} for priced in rules):
+        return None
+    return sensitivity(rules)
+
+
+def clock_notes(results: Sequence[Numbers]) -> list[str]:
+    """How well the cycles are known."""
+    costs = [cost for result in results for cost in (result["per_sample"], result["per_sample_inference"]) if cost]
+    sampled = [(cost["cycles_sampled"], cost["cycles"]) for cost in costs if cost["cycles_sampled"]]
+    if not sampled:
+        return ["Cycles and stalls are exact for every sample: no phase was estimated."] if costs else []
+    recorded = sorted({one["n_recorded"] for one, _ in sampled})
+    widest = max((one["half_width"] or 0.0) / cycles for one, cycles in sampled if cycles)
+    return [
+        "Cycles and stalls that depend on where spikes fall (FIRE beside DELIVER) were gone through clock by clock for "
+        f"{' or '.join(map(str, recorded))} recorded samples and estimated for the others: 95 % interval of the cycles "
+        f"at most ±{100 * widest:.2g} %. All other counts are of every sample."
+    ]
+
+
+def _last_activities(setup: Setup, outcomes: Mapping[str, Outcome]) -> dict[str, Activity]:
+    """The last epoch's activity of every rule in fixed point."""
+    last = {run.rule.name: outcomes[run.key].epochs[-1].activity for run in setup.runs if run.precision == "fixed"}
+    return {rule: activity for rule, activity in last.items() if activity is not None}
+
+
+def flips(results: Sequence[Numbers], activities: Mapping[str, Activity]) -> list[str]:
+    """What would turn the order in energy between rules that keep a trace and the BPTT of their group.
+
+    Args:
+        results: those of report.json; the ones without a cost are passed over.
+        activities: rule -> activity of the last epoch.
+    """
+    costs = {result["rule"]: result["per_sample"] for result in results if result["per_sample"] is not None}
+    sentences = []
+    for name, activity in activities.items():
+        rule = find_rule(name)
+        if rule.temporal == "trace" and rule.baseline is not None and {name, rule.baseline} <= costs.keys():
+            sentences.append(flip_sentence(name, rule.baseline, costs[name], costs[rule.baseline], activity))
     return sentences
 
 
@@ -105,12 +152,12 @@ def _network_section(setup: Setup) -> Numbers:
     }
 
 
-def _chip_section(setup: Setup) -> Numbers:
-    chip = setup.chip
+def chip_section(chip: Chip, gates: Gates, pricers: Mapping[str, Pricer]) -> Numbers:
+    """The chip of a report; `pricers`: rule -> the pricer of each rule that runs on it."""
     notes = []
-    for rule in setup.rules:
-        for memory, banks in setup.pricer(rule).check().items():
-            notes.append(f"{rule.name}: the {memory} memory was enlarged by {banks} banks to fit")
+    for rule, pricer in pricers.items():
+        for memory, banks in pricer.check().items():
+            notes.append(f"{rule}: the {memory} memory was enlarged by {banks} banks to fit")
     return {
         "name": chip.name,
         "microarchitecture": chip.microarchitecture,
@@ -119,7 +166,7 @@ def _chip_section(setup: Setup) -> Numbers:
         "voltage_v": chip.voltage_v,
         "overflow": chip.overflow,
         "provenance": [asdict(entry) for entry in chip.provenance],
-        "gates": asdict(setup.gates),
+        "gates": asdict(gates),
         "notes": notes,
     }
 
@@ -139,7 +186,6 @@ def _notes(setup: Setup) -> list[str]:
     notes = [
         "Costs per sample are means over all training samples of the last epoch with learning on, and over the test "
         "split for inference; energy is what the model of the chip gives, not a measurement.",
-        "Cycles are a closed form: no overlap of phases is credited, and stalls of the event FIFO are not modelled.",
         "Training accuracy of rules that change weights at every step is measured while they learn the label of each "
         "sample; compare rules by test accuracy.",
     ]
@@ -181,7 +227,9 @@ def _result(setup: Setup, run: Run, outcome: Outcome) -> Numbers:
     }
     result |= dict.fromkeys(COST_KEYS)  # the float twin has no cost
     if run.precision == "fixed":
-        result |= _costs(setup, setup.pricer(run.rule), outcome, learns)
+        validation = [epoch.validation for epoch in outcome.epochs] if learns else None
+        target = setup.resolved.run.target_accuracy
+        result |= costs(setup.pricer(run.rule), outcome.recorded, validation, target)
     return result
 
 
@@ -197,22 +245,43 @@ def _learning_rate(setup: Setup, rule: Rule) -> Numbers:
     }
 
 
-def _costs(setup: Setup, pricer: Pricer, outcome: Outcome, learns: bool) -> Numbers:
-    activities = [epoch.activity for epoch in outcome.epochs if epoch.activity is not None]
-    costs: Numbers = {
+def costs(
+    pricer: Pricer, recorded: Recorded, validation: Sequence[float | None] | None, target_accuracy: float
+) -> Numbers:
+    """The entries of a result that depend on the chip.
+
+    Args:
+        pricer: the chip, and the specification of the rule.
+        recorded: activity at the word widths of the chip, and bitmaps.
+        validation: accuracy per epoch; None for a rule that does not learn.
+        target_accuracy: of `energy_to_accuracy`.
+    """
+    last, test = recorded.epochs[-1], recorded.test
+    return {
         "footprint_bits": pricer.footprint(),
-        "per_sample": pricer.per_sample(activities[-1]),
-        "per_sample_inference": pricer.per_sample(outcome.test_activity) if outcome.test_activity else None,
-        "numerics": numerics(activities[-1], pricer.spec),
+        "per_sample": pricer.per_sample(last, recorded.subset, recorded.clocked),
+        "per_sample_inference": pricer.per_sample(test, recorded.test_subset, recorded.test_clocked) if test else None,
+        "numerics": numerics(last, pricer.spec),
         "formats": _formats(pricer.spec),
+        "energy_to_accuracy": None
+        if validation is None
+        else pricer.energy_to_accuracy(recorded.epochs, validation, target_accuracy, recorded.subset),
+        "area_mm2": _area(pricer),
     }
-    if learns:
-        validation = [epoch.validation for epoch in outcome.epochs]
-        target = setup.resolved.run.target_accuracy
-        costs["energy_to_accuracy"] = pricer.energy_to_accuracy(activities, validation, target)
-    else:
-        costs["energy_to_accuracy"] = None
-    return costs
+
+
+def _area(pricer: Pricer) -> Numbers | None:
+    """Area of the chip with the memories of the rule; None for a chip whose datapath is not described."""
+    if not pricer.chip.datapath:
+        return None
+    area = pricer.area()
+    return {
+        "total": area.total_mm2,
+        "low": area.low_mm2,
+        "high": area.high_mm2,
+        "by_part": dict(area.by_part),
+        "by_kind": dict(area.by_kind),
+    }
 
 
 def _formats(spec: CoreSpec) -> dict[str, list[str]]:
@@ -238,7 +307,8 @@ def _formats(spec: CoreSpec) -> dict[str, list[str]]:
     return formats
 
 
-def _add_ratios(results: list[Numbers]) -> None:
+def add_ratios(results: Sequence[Numbers]) -> None:
+    """Set the ratios of every fixed-point result to those of its baselines, None where either has no cost."""
     fixed = {result["rule"]: result for result in results if result["precision"] == "fixed"}
     for result in fixed.values():
         baseline = find_rule(result["rule"]).baseline
@@ -247,7 +317,7 @@ def _add_ratios(results: list[Numbers]) -> None:
             result["ratio_to_inference"] = None
         elif NO_LEARNING in fixed:
             result["ratio_to_inference"] = _ratio(result, NO_LEARNING, fixed[NO_LEARNING])
-        else:
+        elif result["per_sample"] is not None:
             own = {"per_sample": result["per_sample_inference"], "footprint_bits": _inference_footprint(result)}
             result["ratio_to_inference"] = _ratio(result, "own inference", own)
 
@@ -258,7 +328,7 @@ def _inference_footprint(result: Numbers) -> dict[str, int]:
 
 
 def _ratio(result: Numbers, name: str, base: Numbers | None) -> Numbers | None:
-    if base is None or base["per_sample"] is None:
+    if base is None or base["per_sample"] is None or result["per_sample"] is None:
         return None
     values = ratios(result["per_sample"], result["footprint_bits"], base["per_sample"], base["footprint_bits"])
     return {"baseline": name, **values}

@@ -6,7 +6,7 @@ every total is derived by summing `Count` records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MEMORIES: tuple[str, ...] = (
@@ -19,7 +19,19 @@ MEMORIES: tuple[str, ...] = (
     "history",
     "dram",
 )
-OPERATIONS: tuple[str, ...] = ("ac", "mac", "mul", "add", "shift", "compare", "lut", "div", "rng")
+OPERATIONS: tuple[str, ...] = ("ac", "mac", "mul", "add", "shift", "compare", "lut", "div", "rng", "hop")
+# Why a unit could not begin work in a clock (docs/microarchitecture.md, section 2).
+STALLS: Mapping[str, str] = {
+    "event_wait": "DELIVER waits for the next spike of FIRE, or for the next event of the host",
+    "raw_hazard": "DELIVER waits until an earlier event has written the word",
+    "port": "the second clock of a read-modify-write on a single-port memory",
+    "arbitration": "FIRE waits while DELIVER has the port of the neuron bank",
+    "fifo_full": "FIRE waits with a spike because the event FIFO is full",
+    "scan": "a scanner loads a window of a bitmap",
+    "latency": "the control waits for a pipeline",
+    "dram": "a burst to or from DRAM is under way",
+}
+STALL_CAUSES: tuple[str, ...] = tuple(STALLS)
 PHASES: tuple[str, ...] = ("deliver", "fire", "trace", "error", "update", "apply", "history")
 
 
@@ -61,6 +73,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("lut", "operations", "table look-up"),
     Counter("div", "operations", "division"),
     Counter("rng", "operations", "advance of one 32-bit xorshift register"),
+    Counter("hop", "operations", "one event word over one link and router of the mesh"),
 )
 COUNTER_KEYS: tuple[str, ...] = tuple(counter.key for counter in COUNTERS)
 

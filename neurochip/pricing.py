@@ -8,20 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from neurochip.activity import FIELD_INDEX, N_FIELDS, SATURATION_FIELDS, Activity
+from neurochip.activity import FIELD_INDEX, N_FIELDS, SATURATION_FIELDS, Activity, SampleTrace
 from neurochip.chip import Chip
-from neurochip.cost.energy import Energy, check_capacity, price
-from neurochip.counters import bits_moved, is_memory, totals
+from neurochip.clocked import Clocked
+from neurochip.cost.area import Area, area
+from neurochip.cost.energy import Capacity, Energy, check_capacity, price
+from neurochip.counters import Count, bits_moved, is_memory, totals
 from neurochip.microarch.footprint import (
     footprint_bits,
     footprint_words,
+    spilled_memories,
     steps_where_history_equals_weights,
     steps_where_history_leaves_chip,
     word_bits,
 )
 from neurochip.microarch.interface import Counted, Gates, per_sample
-from neurochip.microarch.registry import microarchitecture
+from neurochip.microarch.registry import CoreContents, microarchitecture
 from neurochip.spec import CoreSpec
+from neurochip.tiling import steps_where_history_leaves_cores, tiled, tiled_area, used_bits
 
 Numbers = dict[str, Any]
 RATIO_KEYS = ("energy", "latency", "footprint", "memory_accesses", "bits_moved", "macs", "acs")
@@ -42,7 +46,7 @@ class Pricer:
         Raises:
             UserError: naming memory, words needed and words available.
         """
-        return check_capacity(footprint_words(self.spec, self.chip), self.chip).added_banks
+        return {} if self._cores() else self._capacity().added_banks
 
     def check_prices(self) -> None:
         """Price a made-up sample in which everything happens that this rule can do, learning and not.
@@ -51,25 +55,70 @@ class Pricer:
             UserError: naming the file and the key of a missing price, or an unknown microarchitecture.
         """
         for learning in (True, False):
-            self.energy(self.count(eventful_activity(self.spec, self.chip, learning)))
+            activity = eventful_activity(self.spec, self.chip, learning)
+            self.energy(self.count(activity, eventful_trace(self.spec)))
 
-    def count(self, activity: Activity) -> Counted:
-        """Counts and cycles of all samples of an activity."""
-        return microarchitecture(self.chip.microarchitecture).count(activity, self.spec, self.chip, self.gates)
+    def count(self, activity: Activity, trace: SampleTrace | None = None) -> Counted:
+        """Counts and cycles of all samples of an activity; `trace`: recorded events of it, or of a pass like it."""
+        model = microarchitecture(self.chip.microarchitecture)
+        return model.count(activity, self.spec, self.chip, self.gates, trace)
+
+    def _cores(self) -> tuple[CoreContents, ...]:
+        """What every core of a chip with several stores; empty for a chip of one core."""
+        cores = microarchitecture(self.chip.microarchitecture).cores
+        return () if cores is None else cores(self.spec, self.chip)
+
+    def _words_on_chip(self) -> dict[str, int]:
+        """Words per memory, without the memories that lie in DRAM."""
+        spilled = spilled_memories(self.spec, self.chip)
+        return {name: words for name, words in footprint_words(self.spec, self.chip).items() if name not in spilled}
+
+    def _capacity(self) -> Capacity:
+        # What stays on the chip in overflow mode "dram" must fit: those memories neither move nor grow.
+        chip = self.chip.model_copy(update={"overflow": "refuse"}) if self.chip.overflow == "dram" else self.chip
+        return check_capacity(self._words_on_chip(), chip)
 
     def energy(self, counted: Counted) -> Energy:
         """Energy and latency of counts and cycles; leakage of the banks in use."""
-        chip = check_capacity(footprint_words(self.spec, self.chip), self.chip).chip
+        if cores := self._cores():
+            widths = word_bits(self.spec, self.chip)
+            chip = tiled(self.chip, len(cores))
+            return price(counted.counts, counted.cycles, used_bits(cores, widths, chip), widths, chip)
+        chip = self._capacity().chip
         widths = word_bits(self.spec, chip)
-        words = footprint_words(self.spec, chip)
+        words = self._words_on_chip()
         used = {name: words[name] * widths[name] for name in words}
         return price(counted.counts, counted.cycles, used, widths, chip)
 
-    def per_sample(self, activity: Activity) -> Numbers:
-        """The `per_sample` dictionary: mean counts, cycles, latency and energy of one sample."""
-        counted = per_sample(self.count(activity), activity.n_samples)
+    def area(self) -> Area:
+        """Area of the chip with the banks that overflow mode "grow" adds, its words as wide as this network needs."""
+        if self.chip.mesh is not None and self._cores():
+            core = area(self.chip, word_bits(self.spec, self.chip))
+            return tiled_area(core, self.chip.mesh.columns * self.chip.mesh.rows)
+        chip = self._capacity().chip
+        return area(chip, word_bits(self.spec, chip))
+
+    def per_sample(
+        self, activity: Activity, trace: SampleTrace | None = None, clocked: Clocked | None = None
+    ) -> Numbers:
+        """The `per_sample` dictionary: mean counts, cycles, stalls, latency and energy of one sample.
+
+        Args:
+            activity: totals of a pass.
+            trace: recorded samples of it, or of a pass like it.
+            clocked: what the tick model counted in the same pass; it then stands in place of what is counted here.
+        """
+        counted = self.count(activity, trace)
+        if clocked is not None:
+            counted = as_clocked(counted, clocked)
+        counted = per_sample(counted, activity.n_samples)
         energy = self.energy(counted)
         counts, moved = totals(counted.counts), bits_moved(counted.counts)
+        sampled = counted.sampled and {
+            "n_recorded": counted.sampled.n_recorded,
+            "n_samples": counted.sampled.n_samples,
+            "half_width": counted.sampled.half_width_cycles,
+        }
         phases = {phase: {"energy_pj": 0.0, "cycles": cycles} for phase, cycles in counted.cycles_by_phase.items()}
         for phase, energy_pj in energy.by_phase.items():
             phases[phase]["energy_pj"] = energy_pj
@@ -83,9 +132,16 @@ class Pricer:
                 "acs": counts["ac"],
             },
             "cycles": counted.cycles,
+            "stalls": dict(counted.stalls),
+            "cycles_sampled": sampled,
             "latency_us": energy.latency_us,
+            "average_power_mw": energy.average_power_mw,
+            "energy_delay_pj_us": energy.energy_delay_pj_us,
             "energy_pj": {
                 "total": energy.total_pj,
+                "low": energy.low_pj,
+                "high": energy.high_pj,
+                "by_layer": [energy.by_layer.get(layer, 0.0) for layer in range(len(self.spec.layers))],
                 "by_memory": dict(energy.by_memory),
                 "by_operation": dict(energy.by_operation),
                 "clock": energy.clock_pj,
@@ -98,18 +154,50 @@ class Pricer:
     def footprint(self) -> dict[str, int]:
         """Bits per memory, and their total."""
         bits = footprint_bits(self.spec)
+        if cores := self._cores():
+            bits = {name: sum(core.bits[name] for core in cores) for name in bits}
         return {**bits, "total": sum(bits.values())}
 
     def energy_to_accuracy(
-        self, epochs: Sequence[Activity], validation: Sequence[float | None], target: float
+        self,
+        epochs: Sequence[Activity],
+        validation: Sequence[float | None],
+        target: float,
+        trace: SampleTrace | None = None,
     ) -> Numbers:
-        """Energy of learning, validation excluded, until the validation accuracy first reaches the target."""
+        """Energy of learning, validation excluded, until the validation accuracy first reaches the target.
+
+        `trace`: recorded samples of the last epoch; the clocks of all epochs are estimated from them.
+        """
         spent_pj = 0.0
         for index, (activity, accuracy) in enumerate(zip(epochs, validation, strict=True)):
-            spent_pj += self.energy(self.count(activity)).total_pj
+            spent_pj += self.energy(self.count(activity, trace)).total_pj
             if accuracy is not None and accuracy >= target:
                 return {"target": target, "energy_uj": spent_pj * 1e-6, "epoch": index + 1}
         return {"target": target, "energy_uj": None, "epoch": None}
+
+
+def as_clocked(counted: Counted, clocked: Clocked) -> Counted:
+    """The accesses, clocks and stalls of the tick model, with the operations, which it does not count."""
+    granted = dict(clocked.accesses)
+    counts = []
+    for count in counted.counts:  # in the order of the count, so that equal numbers give equal bytes
+        place = (count.key, count.phase, count.layer, count.widths_bits)
+        counts.append(replace(count, number=granted.pop(place, 0)) if is_memory(count.key) else count)
+    counts += [Count(*place, number) for place, number in granted.items()]
+    cycles = sum(clocked.ticks_by_phase.values())
+    return Counted(tuple(counts), clocked.ticks_by_phase, cycles, clocked.stalls)
+
+
+def eventful_trace(spec: CoreSpec) -> SampleTrace:
+    """One made-up recorded sample in which everything is set, beside `eventful_activity`."""
+    bitmaps: dict[str, Any] = {}
+    for index, layer in enumerate(spec.layers):
+        widths = {"event": layer.n_in, "trace": layer.n_in, "psi": layer.n_out, "signal": layer.n_out}
+        for name, width in widths.items():
+            bitmaps[f"{name}/{index}"] = np.ones((1, spec.n_steps, width), dtype=np.bool_)
+    bitmaps["graded/0"] = np.zeros((1, spec.n_steps, spec.layers[0].n_in), dtype=np.bool_)
+    return SampleTrace(np.zeros(1, dtype=np.int64), bitmaps)
 
 
 def eventful_activity(spec: CoreSpec, chip: Chip, learning: bool) -> Activity:
@@ -172,8 +260,14 @@ def history_section(specs: Mapping[str, CoreSpec], chip: Chip) -> Numbers:
         rule: [sum(footprint_bits(replace(spec, n_steps=steps)).values()) for steps in FOOTPRINT_STEPS]
         for rule, spec in specs.items()
     }
+    cores = microarchitecture(chip.microarchitecture).cores
+    leaves_chip = (
+        steps_where_history_leaves_chip(network, chip)
+        if cores is None
+        else steps_where_history_leaves_cores(network, chip, cores)
+    )
     return {
         "steps_history_equals_weights": steps_where_history_equals_weights(network),
-        "steps_history_leaves_chip": steps_where_history_leaves_chip(network, chip),
+        "steps_history_leaves_chip": leaves_chip,
         "footprint_by_steps": {"steps": list(FOOTPRINT_STEPS), "rules": by_rule},
     }

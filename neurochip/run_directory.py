@@ -3,7 +3,7 @@
 experiment.toml   the resolved experiment; it alone continues the run
 checkpoint.h5     weights and random registers per rule, written after every epoch
 metrics.jsonl     one line per epoch, with the time of day
-activity.h5       totals and the recorded subset, one group per rule
+activity.h5       totals and the recorded samples, one group per rule
 report.json, report.html
 """
 
@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from neurochip.activity import FIELDS, Activity, SampleTrace
+from neurochip.clocked import Clocked
 from neurochip.config import Experiment, parse_experiment
 from neurochip.errors import UserError
-from neurochip.training import Epoch, Outcome, TrainingState
+from neurochip.training import Epoch, Outcome, Recorded, TrainingState
 
 EXPERIMENT, CHECKPOINT, METRICS = "experiment.toml", "checkpoint.h5", "metrics.jsonl"
 ACTIVITY, REPORT_JSON, REPORT_HTML = "activity.h5", "report.json", "report.html"
+ACTIVITY_SCHEMA = "neurochip-activity/1"
 
 
 class RunDirectory:
@@ -130,6 +132,9 @@ class RunDirectory:
                 group.create_dataset("random_registers", data=state.registers)
                 records = [{"train": epoch.train, "validation": epoch.validation} for epoch in state.epochs]
                 group.attrs["epochs"] = json.dumps(records)
+                clocked = [epoch.clocked and epoch.clocked.as_table() for epoch in state.epochs]
+                if any(clocked):
+                    group.create_dataset("clocked", data=json.dumps(clocked))
                 activities = [epoch.activity for epoch in state.epochs if epoch.activity is not None]
                 if activities:
                     _write_activities(group.create_group("activity"), activities)
@@ -148,7 +153,11 @@ class RunDirectory:
             if isinstance(item, h5py.Group) and "epochs" in item.attrs:
                 records = json.loads(item.attrs["epochs"])
                 activities = _read_activities(item["activity"]) if "activity" in item else [None] * len(records)
-                epochs = [Epoch(r["train"], r["validation"], a) for r, a in zip(records, activities, strict=True)]
+                tables = json.loads(item["clocked"][()]) if "clocked" in item else [None] * len(records)
+                epochs = [
+                    Epoch(r["train"], r["validation"], activity, table and Clocked.of_table(table))
+                    for r, activity, table in zip(records, activities, tables, strict=True)
+                ]
                 weights = [item[f"layers/{index}/weight"][()] for index in range(len(item["layers"]))]
                 subset = _read_subset(item["subset"]) if "subset" in item else None
                 states[name] = TrainingState(weights, item["random_registers"][()], epochs, subset)
@@ -164,7 +173,7 @@ class RunDirectory:
         return states
 
     def write_activity(self, outcomes: Mapping[str, Outcome]) -> None:
-        """Write the activity of every fixed-point run: totals per epoch, of the test split, and the subset."""
+        """Write the activity of every fixed-point run: totals per epoch and of the test split, and recorded samples."""
         _write_atomically(self.path / ACTIVITY, lambda path: _write_activity_file(path, outcomes))
 
 
@@ -182,7 +191,7 @@ def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
     import h5py
 
     with h5py.File(path, "w") as file:
-        file.attrs["schema"] = "neurochip-activity/1"
+        file.attrs["schema"] = ACTIVITY_SCHEMA
         file.attrs["fields"] = list(FIELDS)
         for key, outcome in outcomes.items():
             group = _group(file, key)
@@ -191,6 +200,44 @@ def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
                 _write_activities(group.create_group("test"), [outcome.test_activity])
             if outcome.subset is not None:
                 _write_subset(group.create_group("subset"), outcome.subset)
+            if outcome.test_subset is not None:
+                _write_subset(group.create_group("test_subset"), outcome.test_subset)
+
+
+def read_activity(directory: Path) -> dict[str, Recorded]:
+    """Read activity.h5 of a finished run: key of the run -> what was recorded.
+
+    Raises:
+        UserError: no such file, a damaged one, or one whose fields are those of another version.
+    """
+    import h5py
+
+    path = directory / ACTIVITY
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; give the folder of a finished run")
+    found: dict[str, Recorded] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Group) and "train" in item:
+            subset = _read_subset(item["subset"]) if "subset" in item else None
+            test_subset = _read_subset(item["test_subset"]) if "test_subset" in item else None
+            test = _read_activities(item["test"])[0] if "test" in item else None
+            found[name] = Recorded(tuple(_read_activities(item["train"])), subset, test, test_subset)
+
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("schema") != ACTIVITY_SCHEMA or list(file.attrs["fields"]) != list(FIELDS):
+                raise UserError(
+                    f"{path}: was written by another version of neurochip, whose activity has other fields; run the "
+                    f"experiment again with --out and {directory / EXPERIMENT}"
+                )
+            visit(".", file)
+            file.visititems(visit)
+    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: is damaged or no activity file ({error}); run the experiment again") from error
+    return found
 
 
 def _write_subset(group: Any, subset: SampleTrace) -> None:
@@ -221,6 +268,8 @@ def _write_activities(group: Any, activities: list[Activity]) -> None:
 
 def _read_activities(group: Any) -> list[Activity]:
     totals, n_samples, n_applies = group["totals"][()], group["n_samples"][()], group["n_applies"][()]
+    if totals.shape[-1] != len(FIELDS):
+        raise ValueError(f"its activity has {totals.shape[-1]} fields, not {len(FIELDS)}")
     return [
         Activity(
             totals=totals[index],
@@ -245,8 +294,8 @@ def read_experiment_tables(directory: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{directory}: is not a run directory (no readable {EXPERIMENT}); give --resume the folder of an earlier "
-            "run, or --out a new or empty folder"
+            f"{directory}: is not a run directory (no readable {EXPERIMENT}); give --resume and report the folder of "
+            "an earlier run, or --out a new or empty folder"
         ) from error
 
 

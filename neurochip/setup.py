@@ -121,7 +121,7 @@ class Setup:
         if self.engine == "reference":
             from neurochip.reference.engine import ReferenceEngine
 
-            return ReferenceEngine(self.spec(run.rule), integers)
+            return ReferenceEngine(self.spec(run.rule), integers, self.chip, self.gates)
         from neurochip.core.engine import Engine
 
         return Engine(self.spec(run.rule), integers)
@@ -152,6 +152,7 @@ class Setup:
                 on_epoch=(lambda state: directory.save_state(run.key, state)) if directory else (lambda state: None),
                 stop=stop,
                 chunk_samples=1 if self.engine == "reference" else CHUNK_SAMPLES,
+                trace_gate=self.resolved.precision.trace.gate,
             )
             return train(self.core(run, weights), training, directory.state(run.key) if directory else None)
 
@@ -175,14 +176,7 @@ def prepare_setup(
         UserError: for anything that cannot run, before anything is written.
     """
     experiment = _with_chip_file(experiment, base_dir)
-    try:
-        chip = load_chip(experiment.chip.name)
-    except UserError as error:
-        raise UserError(f"chip.name: {error}") from error
-    if experiment.chip.overflow is not None:
-        if experiment.chip.overflow == "dram":
-            raise UserError('chip.overflow = "dram" is not in this version; allowed are "refuse" and "grow"')
-        chip = chip.model_copy(update={"overflow": experiment.chip.overflow})
+    chip = chip_of(experiment)
     listener.message(f"loading task {experiment.task.name}")
     task = load_task(task_settings(experiment), base_dir, experiment.run.seed, listener.message)
     shapes = layer_shapes(experiment, task.n_inputs, len(task.classes))
@@ -197,6 +191,23 @@ def prepare_setup(
         if resolved.precision.arithmetic == "fixed":  # the float twin has no cost
             pricer.check_prices()
     return setup
+
+
+def chip_of(experiment: Experiment, key: str = "chip.name") -> Chip:
+    """The chip of an experiment, with the overflow mode that the experiment asks for; `key` names it in messages.
+
+    Raises:
+        UserError: an unknown chip, a chip file with something wrong, or a chip without the DRAM that is asked for.
+    """
+    try:
+        chip = load_chip(experiment.chip.name)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+    if experiment.chip.overflow is not None:
+        if experiment.chip.overflow == "dram" and chip.dram is None:
+            raise UserError(f'chip.overflow = "dram" needs the table dram of the chip, which {chip.file} does not have')
+        chip = chip.model_copy(update={"overflow": experiment.chip.overflow})
+    return chip
 
 
 def _with_chip_file(experiment: Experiment, base_dir: Path) -> Experiment:

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.activity import Activity, SampleTrace
+from neurochip.clocked import Clocked
 from neurochip.listener import Listener
 from neurochip.network.calibrate import epoch_order
+from neurochip.recording import bitmaps_of, inference_subset_of, joined, subset_of
 
 if TYPE_CHECKING:
     from neurochip.events import EventDataset
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 # An interrupt waits for the running chunk; the results do not depend on its size.
 CHUNK_SAMPLES = 32
-_SUBSET_STREAM = 3
+_NO_SAMPLES: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 
 class Interrupted(Exception):
@@ -45,11 +47,17 @@ class Core(Protocol):
 
 @dataclass(frozen=True)
 class Epoch:
-    """Accuracies (fractions) of one epoch, and the activity of its training pass (None for the float twin)."""
+    """Accuracies (fractions) of one epoch, and what its training pass did.
+
+    Attributes:
+        activity: None for the float twin.
+        clocked: what the tick model counted; None where it did not run.
+    """
 
     train: float
     validation: float | None
     activity: Activity | None = None
+    clocked: Clocked | None = None
 
 
 @dataclass
@@ -66,6 +74,26 @@ class TrainingState:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What a fixed-point run leaves behind to be counted and priced: activity.h5 holds it.
+
+    Attributes:
+        epochs: activity of the training pass of every epoch.
+        subset: bitmaps of recorded training samples of the last epoch; None if none were recorded.
+        test: activity of inference on the test split.
+        test_subset: bitmaps of recorded test samples; None if none were.
+        clocked, test_clocked: what the tick model counted in the last epoch and in the test, if it ran.
+    """
+
+    epochs: tuple[Activity, ...]
+    subset: SampleTrace | None
+    test: Activity | None
+    test_subset: SampleTrace | None
+    clocked: Clocked | None = None
+    test_clocked: Clocked | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A finished run of one rule.
 
@@ -75,6 +103,8 @@ class Outcome:
         test_activity: activity of inference on the test split (None for the float twin).
         weights: per layer [n_in + 1, n_out].
         subset: ordered events and bitmaps of the declared subset of samples in the last epoch.
+        test_subset: the same of inference on as many samples of the test split.
+        test_clocked: what the tick model counted in the test, if it ran.
     """
 
     epochs: tuple[Epoch, ...]
@@ -82,6 +112,15 @@ class Outcome:
     test_activity: Activity | None
     weights: tuple[NDArray[Any], ...]
     subset: SampleTrace | None
+    test_subset: SampleTrace | None = None
+    test_clocked: Clocked | None = None
+
+    @property
+    def recorded(self) -> Recorded:
+        """What is counted and priced."""
+        epochs = tuple(epoch.activity for epoch in self.epochs if epoch.activity is not None)
+        clocked = self.epochs[-1].clocked
+        return Recorded(epochs, self.subset, self.test_activity, self.test_subset, clocked, self.test_clocked)
 
 
 @dataclass(frozen=True)
@@ -90,7 +129,8 @@ class Training:
 
     Attributes:
         learn: False for `infer`: one pass over the training samples without learning.
-        subset_samples: how many samples of the last epoch are recorded for replay.
+        subset_samples: how many samples of the last epoch, and of the test split, are recorded for replay.
+        trace_gate: precision.trace.gate, which decides the rows that are recorded as updated.
         on_epoch: called with the state after every epoch (writes the checkpoint).
         stop: set to ask the run to end at the next chunk.
         chunk_samples: samples per call of the core.
@@ -107,6 +147,7 @@ class Training:
     on_epoch: Callable[[TrainingState], None]
     stop: threading.Event
     chunk_samples: int = CHUNK_SAMPLES
+    trace_gate: int = 0
 
 
 def train(core: Core, training: Training, state: TrainingState | None) -> Outcome:
@@ -130,9 +171,18 @@ def train(core: Core, training: Training, state: TrainingState | None) -> Outcom
         state.epochs.append(result)
         training.on_epoch(state)
         training.listener.advance(training.key, 0, f"epoch {epoch + 1}/{n_epochs}, {_accuracy_text(result)}")
-    test, test_activity = _evaluate(core, task.test, training)
+    chosen = inference_subset_of(training.seed, task.test.n_samples, training.subset_samples)
+    test = _evaluate(core, task.test, training, chosen)
     training.listener.end(training.key)
-    return Outcome(tuple(state.epochs), test, test_activity, tuple(core.weights), state.subset)
+    return Outcome(
+        tuple(state.epochs),
+        test.accuracy,
+        test.activity,
+        tuple(core.weights),
+        state.subset,
+        test.subset,
+        test.clocked,
+    )
 
 
 def _accuracy_text(epoch: Epoch) -> str:
@@ -141,21 +191,51 @@ def _accuracy_text(epoch: Epoch) -> str:
     return f"validation {100 * epoch.validation:.1f} %"
 
 
-def subset_of(seed: int, epoch: int, n_samples: int, size: int) -> NDArray[np.int64]:
-    """Positions in the order of an epoch whose events and bitmaps are recorded, ascending, drawn by seed."""
-    if size == 0:
-        return np.zeros(0, dtype=np.int64)
-    rng = np.random.default_rng([seed, _SUBSET_STREAM, epoch])
-    return np.sort(rng.choice(n_samples, size=min(size, n_samples), replace=False))
+@dataclass
+class _Pass:
+    """What the chunks of one pass add up to."""
+
+    data: EventDataset
+    trace_gate: int
+    correct: int = 0
+    seen: int = 0
+    activity: Activity | None = None
+    clocked: Clocked | None = None
+    parts: list[dict[str, NDArray[np.bool_]]] = field(default_factory=list)
+
+    def add(self, chunk: NDArray[Any], probe: Sequence[int], result: Any) -> None:
+        """Add the result of one chunk, and the bitmaps of its recorded samples."""
+        self.correct += int((result.predictions == self.data.labels[chunk]).sum())
+        self.seen += len(chunk)
+        activity: Activity | None = getattr(result, "activity", None)
+        if activity is None:  # the float twin
+            return
+        self.activity = activity if self.activity is None else self.activity.plus(activity)
+        if result.clocked is not None:
+            self.clocked = result.clocked if self.clocked is None else self.clocked.plus(result.clocked)
+        if probe:
+            self.parts.append(bitmaps_of(self.data, chunk[probe], result.probes, self.trace_gate))
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / max(1, self.seen)
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """Accuracy of inference on a split, and what it did."""
+
+    accuracy: float
+    activity: Activity | None
+    subset: SampleTrace | None
+    clocked: Clocked | None
 
 
 def _epoch(core: Core, training: Training, epoch: int, subset_size: int) -> tuple[Epoch, SampleTrace | None]:
     data = training.task.train
     order = epoch_order(training.seed, epoch, data.n_samples)
     chosen = subset_of(training.seed, epoch, data.n_samples, subset_size)
-    correct = 0
-    activity: Activity | None = None
-    parts: list[dict[str, NDArray[np.bool_]]] = []
+    done = _Pass(data, training.trace_gate)
     size = training.chunk_samples
     for start in range(0, len(order), size):
         if training.stop.is_set():
@@ -163,54 +243,26 @@ def _epoch(core: Core, training: Training, epoch: int, subset_size: int) -> tupl
         chunk = order[start : start + size]
         probe = [int(p) - start for p in chosen if start <= p < start + size]
         end = start + size >= len(order)
-        result = core.run(data, chunk, learn=training.learn, end_of_epoch=end, probe=probe)
-        correct += int((result.predictions == data.labels[chunk]).sum())
-        new = getattr(result, "activity", None)
-        activity = new if activity is None else activity.plus(new) if new is not None else None
-        if probe and new is not None:
-            parts.append(_bitmaps(data, chunk[probe], result.probes))
+        done.add(chunk, probe, core.run(data, chunk, learn=training.learn, end_of_epoch=end, probe=probe))
         training.listener.advance(training.key, len(chunk))
-    validation = _evaluate(core, training.task.validation, training)[0] if training.task.validation.n_samples else None
-    return Epoch(correct / len(order), validation, activity), _joined(order[chosen], parts)
+    has_validation = training.task.validation.n_samples > 0
+    validation = _evaluate(core, training.task.validation, training).accuracy if has_validation else None
+    return Epoch(done.accuracy, validation, done.activity, done.clocked), joined(order[chosen], done.parts)
 
 
-def _joined(samples: NDArray[np.int64], parts: list[dict[str, NDArray[np.bool_]]]) -> SampleTrace | None:
-    if not parts:
-        return None
-    names = parts[0].keys()
-    return SampleTrace(samples, {name: np.concatenate([part[name] for part in parts]) for name in names})
-
-
-def _evaluate(core: Core, data: EventDataset, training: Training) -> tuple[float, Activity | None]:
-    correct = 0
-    activity: Activity | None = None
+def _evaluate(
+    core: Core, data: EventDataset, training: Training, chosen: NDArray[np.int64] = _NO_SAMPLES
+) -> _Evaluation:
+    """Inference on a split; of the samples `chosen` (ascending) also the bitmaps."""
+    done = _Pass(data, training.trace_gate)
     size = training.chunk_samples
     for start in range(0, data.n_samples, size):
         if training.stop.is_set():
             raise Interrupted
         chunk = np.arange(start, min(start + size, data.n_samples))
-        result = core.run(data, chunk, learn=False, end_of_epoch=False, probe=())
-        correct += int((result.predictions == data.labels[chunk]).sum())
-        new = getattr(result, "activity", None)
-        activity = new if activity is None else activity.plus(new) if new is not None else None
-    return correct / max(1, data.n_samples), activity
-
-
-def _bitmaps(data: EventDataset, samples: NDArray[np.int64], probes: dict[str, Any]) -> dict[str, NDArray[np.bool_]]:
-    """Bitmaps of s, a != 0, psi != 0 and g != 0, and of the input events, per layer."""
-    events = np.zeros((len(samples), data.n_steps, data.n_inputs), dtype=np.bool_)
-    for position, sample in enumerate(samples):
-        for t in range(data.n_steps):
-            cell = int(sample) * data.n_steps + t
-            events[position, t, data.addresses[data.step_offsets[cell] : data.step_offsets[cell + 1]]] = True
-    bitmaps = {"event/0": events}
-    for name, values in probes.items():
-        signal, layer = name.split("/")
-        if signal == "spike":
-            bitmaps[f"event/{int(layer) + 1}"] = values != 0
-        elif signal in ("trace", "psi", "signal"):
-            bitmaps[name] = values != 0
-    return bitmaps
+        probe = [int(p) - start for p in chosen if start <= p < start + size]
+        done.add(chunk, probe, core.run(data, chunk, learn=False, end_of_epoch=False, probe=probe))
+    return _Evaluation(done.accuracy, done.activity, joined(chosen, done.parts), done.clocked)
 
 
 class FloatTwin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from neurochip.counters import COUNTERS
+from neurochip.counters import COUNTERS, STALLS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- begin {name}: scripts/make_docs_tables.py -->", "<!-- end {name} -->"
@@ -15,6 +15,13 @@ def counter_table() -> str:
     """The counters as a Markdown table."""
     rows = [f"| `{counter.key}` | {counter.unit} | {counter.meaning} |" for counter in COUNTERS]
     return "\n".join(["| counter | unit | one of it is |", "|---|---|---|", *rows])
+
+
+def stall_table() -> str:
+    """The causes of stalls as a Markdown table."""
+    return "\n".join(
+        ["| cause | a clock in which |", "|---|---|", *(f"| `{c}` | {text} |" for c, text in STALLS.items())]
+    )
 
 
 def with_table(text: str, name: str, table: str) -> str:
@@ -30,7 +37,8 @@ def with_table(text: str, name: str, table: str) -> str:
 def updated_pages(docs: Path = DOCS) -> dict[Path, str]:
     """What every page with generated tables should hold."""
     page = docs / "counting.md"
-    return {page: with_table(page.read_text(encoding="utf-8"), "counters", counter_table())}
+    text = with_table(page.read_text(encoding="utf-8"), "counters", counter_table())
+    return {page: with_table(text, "stalls", stall_table())}
 
 
 def main(arguments: list[str]) -> int:

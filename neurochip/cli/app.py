@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from neurochip._version import __version__
-from neurochip.cli import learn_compare, lists
+from neurochip.cli import cost, learn_compare, lists, report, validate
 from neurochip.errors import UserError
 
 NAME = "neurochip"
@@ -30,6 +30,9 @@ app = typer.Typer(
 )
 app.command("learn")(learn_compare.learn)
 app.command("compare")(learn_compare.compare)
+app.command("validate")(validate.validate)
+app.command("report")(report.report)
+app.command("cost")(cost.cost)
 app.command("chips")(lists.chips)
 app.command("tasks")(lists.tasks)
 app.command("rules")(lists.rules)

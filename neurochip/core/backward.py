@@ -58,6 +58,7 @@ from neurochip.rules.update.immediate import (
 )
 
 _SIGNAL_NONZERO, _SIGNAL_WORDS = FIELD_INDEX["signal_nonzero"], FIELD_INDEX["signal_words"]
+_ERROR_ROWS = FIELD_INDEX["error_rows"]
 _ERROR_WORDS, _ERROR_PRODUCTS = FIELD_INDEX["error_words"], FIELD_INDEX["error_products"]
 _SIGNAL_STEPS, _PRESYNAPTIC_ROWS = FIELD_INDEX["signal_steps"], FIELD_INDEX["presynaptic_rows"]
 _UPDATE_ROWS, _UPDATE_WORDS = FIELD_INDEX["update_rows"], FIELD_INDEX["update_words"]
@@ -93,6 +94,7 @@ def error_step(slot, layout, state, history, scratch, totals, unroll):
             totals[index, _SAT_ERROR] += saturations
             totals[index, _UNDERFLOW] += underflows
             next_words, next_nonzero = count_words(next_signal, after[N_OUT], lanes)
+            totals[index + 1, _ERROR_ROWS] += rows if next_nonzero > 0 else 0
             totals[index + 1, _ERROR_WORDS] += rows * next_words
             totals[index + 1, _ERROR_PRODUCTS] += rows * next_nonzero
             if unroll:

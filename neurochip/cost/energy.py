@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from neurochip.chip import Chip
+from neurochip.cost.bounds import at_bound
 from neurochip.cost.interpolation import Price, scale, weakest
-from neurochip.cost.logic import operation_price, register_price
+from neurochip.cost.logic import node_factor, operation_price, register_price
 from neurochip.cost.sram import access_price, leakage_per_bit, leaking_bits
 from neurochip.counters import Count, is_memory, memory_of
 from neurochip.errors import UserError
@@ -16,8 +17,8 @@ from neurochip.technology import KINDS
 
 
 @dataclass(frozen=True)
-class Energy:
-    """Energy in pJ and latency of what was counted.
+class EnergyParts:
+    """Energy in pJ and latency of what was counted, with every price at one value.
 
     Attributes:
         by_memory: access energy per memory.
@@ -25,6 +26,7 @@ class Energy:
         clock_pj: cycles times clock and control energy.
         leakage_pj: leakage power times latency.
         by_phase: by_memory and by_operation again, split by phase; clock and leakage belong to no phase.
+        by_layer: by_memory and by_operation again, split by layer; clock and leakage belong to no layer.
         by_kind: the total again, split by the weakest kind of number each part rests on; all four kinds present.
         latency_us: cycles divided by the clock frequency.
     """
@@ -34,6 +36,7 @@ class Energy:
     clock_pj: float
     leakage_pj: float
     by_phase: Mapping[str, float]
+    by_layer: Mapping[int, float]
     by_kind: Mapping[str, float]
     latency_us: float
 
@@ -41,6 +44,29 @@ class Energy:
     def total_pj(self) -> float:
         """sum(by_memory) + sum(by_operation) + clock_pj + leakage_pj."""
         return sum(self.by_memory.values()) + sum(self.by_operation.values()) + self.clock_pj + self.leakage_pj
+
+    @property
+    def average_power_mw(self) -> float | None:
+        """total_pj / latency_us (pJ/us = uW), in mW; None if no cycle passed."""
+        return self.total_pj / self.latency_us * 1e-3 if self.latency_us else None
+
+    @property
+    def energy_delay_pj_us(self) -> float:
+        """Energy-delay product: total_pj * latency_us."""
+        return self.total_pj * self.latency_us
+
+
+@dataclass(frozen=True)
+class Energy(EnergyParts):
+    """Energy of what was counted, and the interval that the spreads of all prices together allow.
+
+    Attributes:
+        low_pj: total with every price at the low end of its spread.
+        high_pj: the same at the high end.
+    """
+
+    low_pj: float
+    high_pj: float
 
 
 def price(
@@ -62,9 +88,20 @@ def price(
     Raises:
         UserError: something was counted that the chip or its technology has no price for.
     """
+    leaves = tuple(counts)
+    parts = _price(leaves, cycles, used_bits, word_bits, chip)
+    low = _price(leaves, cycles, used_bits, word_bits, at_bound(chip, "low")).total_pj
+    high = _price(leaves, cycles, used_bits, word_bits, at_bound(chip, "high")).total_pj
+    return Energy(**vars(parts), low_pj=low, high_pj=high)
+
+
+def _price(
+    counts: Iterable[Count], cycles: float, used_bits: Mapping[str, int], word_bits: Mapping[str, int], chip: Chip
+) -> EnergyParts:
     by_memory: dict[str, float] = {}
     by_operation: dict[str, float] = {}
     by_phase: dict[str, float] = {}
+    by_layer: dict[int, float] = {}
     by_kind: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     prices: dict[tuple[str, tuple[int, ...]], Price] = {}
     for count in counts:
@@ -77,22 +114,38 @@ def price(
         group, name = (by_memory, memory_of(count.key)) if is_memory(count.key) else (by_operation, count.key)
         group[name] = group.get(name, 0.0) + pj
         by_phase[count.phase] = by_phase.get(count.phase, 0.0) + pj
+        by_layer[count.layer] = by_layer.get(count.layer, 0.0) + pj
         by_kind[prices[item].kind] += pj
-    clock_pj = 0.0
-    if cycles:
-        clock = clock_price(chip)
-        clock_pj = cycles * clock.pj
-        by_kind[clock.kind] += clock_pj
     latency_us = cycles / chip.clock_mhz
+    clock = _clock(cycles, chip)
     leakage = _leakage_pj(used_bits, word_bits, latency_us, chip)
-    for part in leakage:
+    for part in (clock, *leakage):
         by_kind[part.kind] += part.pj
     leakage_pj = math.fsum(part.pj for part in leakage)
-    return Energy(by_memory, by_operation, clock_pj, leakage_pj, by_phase, by_kind, latency_us)
+    return EnergyParts(by_memory, by_operation, clock.pj, leakage_pj, by_phase, by_layer, by_kind, latency_us)
+
+
+def _clock(cycles: float, chip: Chip) -> Price:
+    """Clock and control energy of these cycles; a chip without clock energy may count none."""
+    if not cycles:
+        return Price(0.0, "measured")
+    clock = clock_price(chip)
+    return Price(cycles * clock.pj, clock.kind)
 
 
 def unit_price(key: str, widths_bits: tuple[int, ...], chip: Chip) -> Price:
-    """Price of one access or operation with a counter key (`neurochip.counters.COUNTERS`) on a chip."""
+    """Price of one access or operation with a counter key (`neurochip.counters.COUNTERS`) on a chip.
+
+    Raises:
+        UserError: naming the file, the missing number and the key that was counted.
+    """
+    try:
+        return _unit_price(key, widths_bits, chip)
+    except UserError as error:
+        raise UserError(f"{error} ({key} was counted on {chip.name})") from error
+
+
+def _unit_price(key: str, widths_bits: tuple[int, ...], chip: Chip) -> Price:
     if not is_memory(key):
         return operation_price(key, widths_bits, chip.technology, chip.voltage_v)
     name, access = key.rsplit("_", 1)
@@ -107,15 +160,20 @@ def unit_price(key: str, widths_bits: tuple[int, ...], chip: Chip) -> Price:
 
 
 def clock_price(chip: Chip) -> Price:
-    """Clock and control energy of one cycle: E0 * (V/V0)^2 * lanes/lanes0; another number of lanes is "assumed"."""
+    """Clock and control energy of one cycle: E0 * (V/V0)^2 * lanes/lanes0 * (node/node0)^node_exponent.
+
+    Another number of lanes, or another node than that of the figure, makes the price "assumed".
+    """
     reference = chip.clock_energy
     if reference is None:
         raise UserError(f"{chip.file}: clock_energy is missing, but cycles were counted; add energy, voltage and lanes")
     base = Price(reference.energy.value, reference.energy.kind)
     scaled = scale(base, (chip.voltage_v / reference.voltage.value) ** 2)
-    if chip.lanes == reference.lanes:
+    node_nm = chip.technology.node_nm
+    moved = 1.0 if reference.node_nm is None else node_factor(chip.technology, reference.node_nm, node_nm)
+    if chip.lanes == reference.lanes and moved == 1.0:
         return scaled
-    return Price(scaled.pj * chip.lanes / reference.lanes, "assumed")
+    return Price(scaled.pj * moved * chip.lanes / reference.lanes, "assumed")
 
 
 def leakage_mw(used_bits: Mapping[str, int], word_bits: Mapping[str, int], chip: Chip) -> float:

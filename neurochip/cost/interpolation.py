@@ -35,6 +35,12 @@ def at_node(points: Mapping[float, Price], node_nm: float, what: str) -> Price:
     Raises:
         UserError: the node lies outside the anchors; `what` names the prices.
     """
+    value, kind = interpolate({node: (price.pj, price.kind) for node, price in points.items()}, node_nm, what)
+    return Price(value, kind)
+
+
+def interpolate(points: Mapping[float, tuple[float, Kind]], node_nm: float, what: str) -> tuple[float, Kind]:
+    """`at_node` for numbers of any unit: node -> (value, kind)."""
     if node_nm in points:
         return points[node_nm]
     below = [node for node in points if node < node_nm]
@@ -43,6 +49,29 @@ def at_node(points: Mapping[float, Price], node_nm: float, what: str) -> Price:
         known = ", ".join(f"{node:g}" for node in sorted(points))
         raise UserError(f"node_nm is {node_nm:g}; {what} has anchors at {known} nm and allowed is a node between them")
     low, high = max(below), min(above)
+    (at_low, low_kind), (at_high, high_kind) = points[low], points[high]
     share = math.log(node_nm / low) / math.log(high / low)
-    pj = points[low].pj * (points[high].pj / points[low].pj) ** share
-    return Price(pj, weakest(points[low].kind, points[high].kind, "model"))
+    value = math.pow(at_low, 1.0 - share) * math.pow(at_high, share)
+    return value, weakest(low_kind, high_kind, "model")
+
+
+def linear_in_width(width: int, low: int, at_low: float, high: int, at_high: float) -> float:
+    """An adder: linear in width between two widths, proportional to it outside them.
+
+    Proportional outside, because a line through both would fall there when one of its ends rises.
+    """
+    if width <= low:
+        return at_low * width / low
+    if width >= high:
+        return at_high * width / high
+    return at_low + (at_high - at_low) * (width - low) / (high - low)
+
+
+def power_of_product(product: int, low: int, at_low: float, high: int, at_high: float) -> float:
+    """A multiplier: power law in the product of its operand widths between two products, proportional outside them."""
+    if product <= low:
+        return at_low * product / low
+    if product >= high:
+        return at_high * product / high
+    share = math.log(product / low) / math.log(high / low)
+    return math.pow(at_low, 1.0 - share) * math.pow(at_high, share)

@@ -1,11 +1,11 @@
-"""Energy of one SRAM access, from power laws fitted to CACTI (docs/decisions/0003-prices.md, section 1)."""
+"""Energy of one SRAM access, area and leakage of SRAM and registers (docs/decisions/0003-prices.md, section 1)."""
 
 from __future__ import annotations
 
 from neurochip.chip import Chip, Memory
-from neurochip.cost.interpolation import Price, at_node, scale, weakest
+from neurochip.cost.interpolation import Price, at_node, interpolate, scale, weakest
 from neurochip.errors import UserError
-from neurochip.technology import MacroAnchor, Quantity, Technology
+from neurochip.technology import Kind, MacroAnchor, Quantity, Sram, Technology
 
 
 def macros_of_word(width_bits: int) -> tuple[int, ...]:
@@ -49,9 +49,7 @@ def macro_price(
     E = k * (capacity/kB)^p at each anchor node, times write/read for a write, times (V/V_anchor)^2, then log-log
     in node at this capacity. Outside the fitted capacities the law is extended and the price is "assumed".
     """
-    sram = technology.sram
-    if sram is None:
-        raise UserError(f"{technology.file}: sram is missing, so its memories have no price; add its macros")
+    sram = sram_of(technology)
     depth = max(words, sram.minimum_words.value)
     capacity_kb = depth * macro_bits / 8 / 1024
     points = {
@@ -63,8 +61,35 @@ def macro_price(
         raise UserError(f"{technology.file}: sram.macros has no anchor of {macro_bits} bits; add one")
     node = technology.node_nm if node_nm is None else node_nm
     price = at_node(points, node, f"{technology.file}: sram.macros of {macro_bits} bits")
-    fitted = depth == words and sram.fit_from.value <= capacity_kb <= sram.fit_to.value
-    return price if fitted else Price(price.pj, "assumed")
+    return price if is_fitted(macro_bits, words, sram) else Price(price.pj, "assumed")
+
+
+def sram_of(technology: Technology) -> Sram:
+    """The SRAM of a technology; UserError if it has none."""
+    if technology.sram is None:
+        raise UserError(f"{technology.file}: sram is missing, so its memories have no price; add its macros")
+    return technology.sram
+
+
+def is_fitted(macro_bits: int, words: int, sram: Sram) -> bool:
+    """Tell whether a macro lies in the range of shapes that was fitted."""
+    capacity_kb = words * macro_bits / 8 / 1024
+    return words >= sram.minimum_words.value and sram.fit_from.value <= capacity_kb <= sram.fit_to.value
+
+
+def bit_area_um2(technology: Technology) -> tuple[float, Kind]:
+    """Area of one SRAM bit in um2 with the periphery of its macro, log-log in node; UserError without anchors."""
+    points = {anchor.node_nm: (anchor.per_bit.value, anchor.per_bit.kind) for anchor in sram_of(technology).area}
+    if not points:
+        raise UserError(
+            f"{technology.file}: sram.area is missing, so its memories have no area; add per_bit in um2/bit"
+        )
+    return interpolate(points, technology.node_nm, f"{technology.file}: sram.area")
+
+
+def built_bits(word_bits: int, memory: Memory) -> int:
+    """Bits of silicon of a memory with all its banks; words rounded up to whole macros (SRAM)."""
+    return memory.words * (sum(macros_of_word(word_bits)) if memory.storage == "sram" else word_bits)
 
 
 def _anchor_price(anchor: MacroAnchor, capacity_kb: float, access: str, voltage_v: float) -> Price:
@@ -84,11 +109,24 @@ def leaking_bits(words: int, word_bits: int, memory: Memory) -> int:
 
 
 def leakage_per_bit(memory: Memory, chip: Chip) -> Quantity:
-    """Leakage power of one bit of this memory, in nW/bit; UserError if none is stated."""
-    if memory.storage == "sram":
-        if chip.sram_leakage is None:
-            raise UserError(f"{chip.file}: sram_leakage is missing; set it in nW/bit, 0 to leave leakage out")
+    """Leakage power of one bit of this memory, in nW/bit: the chip's own for SRAM, else that of its technology.
+
+    Raises:
+        UserError: neither file states one.
+    """
+    technology = chip.technology
+    if memory.storage == "register":
+        if technology.register_ is None:
+            raise UserError(f"{technology.file}: register.leakage is missing; set it in nW/bit, 0 to leave it out")
+        return technology.register_.leakage
+    if chip.sram_leakage is not None:
         return chip.sram_leakage
-    if chip.technology.register_ is None:
-        raise UserError(f"{chip.technology.file}: register.leakage is missing; set it in nW/bit, 0 to leave it out")
-    return chip.technology.register_.leakage
+    anchors = technology.sram.leakage if technology.sram is not None else ()
+    if not anchors:
+        raise UserError(
+            f"{chip.file}: sram_leakage is missing, and {technology.file} has no sram.leakage; "
+            "set sram_leakage in nW/bit, 0 to leave leakage out"
+        )
+    points = {anchor.node_nm: (anchor.per_bit.value, anchor.per_bit.kind) for anchor in anchors}
+    value, kind = interpolate(points, technology.node_nm, f"{technology.file}: sram.leakage")
+    return Quantity(value=value, unit="nW/bit", source=f"{technology.name}: sram.leakage", kind=kind)

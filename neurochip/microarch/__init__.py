@@ -9,6 +9,7 @@ from __future__ import annotations
 from neurochip.microarch.footprint import (
     footprint_bits,
     footprint_words,
+    spilled_memories,
     steps_where_history_equals_weights,
     steps_where_history_leaves_chip,
     word_bits,
@@ -27,6 +28,7 @@ __all__ = [
     "list_microarchitectures",
     "microarchitecture",
     "per_sample",
+    "spilled_memories",
     "steps_where_history_equals_weights",
     "steps_where_history_leaves_chip",
     "word_bits",

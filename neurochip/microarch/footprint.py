@@ -18,6 +18,8 @@ from neurochip.microarch.shapes import (
 )
 from neurochip.spec import CoreSpec
 
+SPILLS = ("history", "gradient", "synapse")  # memories that overflow mode "dram" moves off the chip
+
 
 def footprint_bits(spec: CoreSpec) -> dict[str, int]:
     """Bits stored per memory (0 where the rule stores nothing); their sum is the footprint of the network."""
@@ -67,6 +69,15 @@ def footprint_words(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:
         "gradient": synapse_words if accumulates else 0,
         "history": history_words_per_step(spec, chip) * spec.n_steps if spec.credit == "unroll" else 0,
     }
+
+
+def spilled_memories(spec: CoreSpec, chip: ChipTiming) -> frozenset[str]:
+    """Memories that lie in DRAM as a whole: with overflow = "dram", those of SPILLS that do not fit, or are missing."""
+    if chip.overflow != "dram":
+        return frozenset()
+    words = footprint_words(spec, chip)
+    held = {name: chip.memories[name].words for name in SPILLS if name in chip.memories}
+    return frozenset(name for name in SPILLS if words[name] > held.get(name, 0))
 
 
 def word_bits(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:

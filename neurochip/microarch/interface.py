@@ -18,7 +18,20 @@ class MemoryPorts(Protocol):
     @property
     def ports(self) -> str: ...  # "1rw": one access per clock; "1r1w": one read and one write per clock
     @property
-    def words(self) -> int: ...
+    def words(self) -> int: ...  # over all banks
+    @property
+    def bank_words(self) -> int: ...
+    @property
+    def read_latency_cycles(self) -> int: ...
+
+
+class DramTiming(Protocol):
+    """A burst of k words of w bits takes latency_cycles + k * ceil(w / bus_bits) clocks."""
+
+    @property
+    def bus_bits(self) -> int: ...
+    @property
+    def latency_cycles(self) -> int: ...
 
 
 class ChipTiming(Protocol):
@@ -37,7 +50,11 @@ class ChipTiming(Protocol):
     @property
     def div_cycles(self) -> int: ...  # clocks of one division
     @property
-    def pipeline_latency_cycles(self) -> int: ...  # clocks from the last word read to the last word written
+    def pipeline_latency_cycles(self) -> int: ...  # P: clocks of the lane pipeline
+    @property
+    def overflow(self) -> str: ...  # "refuse" | "grow" | "dram"
+    @property
+    def dram(self) -> DramTiming | None: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,22 @@ ALL_GATES = Gates()
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """How well cycles are known that were estimated from recorded samples.
+
+    Attributes:
+        n_recorded: recorded samples that the estimate rests on; 0 if cycles are serial, that is an upper bound.
+        n_samples: samples they stand for.
+        half_width_cycles: half the width of the 95 % interval of `Counted.cycles`; with fewer than 2 recorded samples
+            there is none, and this is the whole range from the least cycles possible to the serial ones.
+    """
+
+    n_recorded: int
+    n_samples: int
+    half_width_cycles: float
+
+
+@dataclass(frozen=True)
 class Counted:
     """Accesses, operations and cycles.
 
@@ -60,13 +93,15 @@ class Counted:
         counts: one record per (key, phase, layer, widths), none of them 0.
         cycles_by_phase: cycles of every phase of `neurochip.counters.PHASES`.
         cycles: their sum.
-        stalls: cycles lost, by cause; they are part of `cycles`.
+        stalls: clocks in which a unit could not begin work, by cause (`neurochip.counters.STALL_CAUSES`).
+        sampled: if cycles and stalls of FIRE beside DELIVER were estimated from recorded samples: from which.
     """
 
     counts: tuple[Count, ...]
     cycles_by_phase: Mapping[str, float]
     cycles: float
     stalls: Mapping[str, float] = field(default_factory=dict)
+    sampled: Sampled | None = None
 
 
 def per_sample(counted: Counted, n_samples: int) -> Counted:
@@ -78,6 +113,8 @@ def per_sample(counted: Counted, n_samples: int) -> Counted:
         cycles_by_phase={phase: cycles / n_samples for phase, cycles in counted.cycles_by_phase.items()},
         cycles=counted.cycles / n_samples,
         stalls={cause: cycles / n_samples for cause, cycles in counted.stalls.items()},
+        sampled=counted.sampled
+        and replace(counted.sampled, half_width_cycles=counted.sampled.half_width_cycles / n_samples),
     )
 
 

@@ -1,18 +1,20 @@
-"""`ottt_core`: activity -> counts and cycles in closed form, all linear in the totals of the activity.
+"""`ottt_core`: activity -> counts, cycles and stalls (docs/microarchitecture.md).
 
-Every line is defined in docs/microarchitecture.md. Phases and layers run one after the other: no overlap is credited.
+All are linear in the totals of the activity, but for the clocks of FIRE beside DELIVER, which need the recorded events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from neurochip.activity import FIELDS, Activity
-from neurochip.counters import PHASES, Count
+from neurochip.activity import FIELDS, Activity, SampleTrace
+from neurochip.counters import PHASES, STALL_CAUSES, Count
 from neurochip.errors import UserError
 from neurochip.microarch import ottt_core_forward as forward
 from neurochip.microarch import ottt_core_learning as learning
+from neurochip.microarch.footprint import spilled_memories
 from neurochip.microarch.interface import ALL_GATES, ChipTiming, Counted, Gates
+from neurochip.microarch.ottt_core_groups import forward_totals
 from neurochip.microarch.ottt_core_site import Site, Work
 from neurochip.microarch.registry import register_microarchitecture
 from neurochip.microarch.shapes import learns
@@ -29,7 +31,13 @@ PHASE_MODELS: tuple[Callable[[Site], Work], ...] = (
 )
 
 
-def count(activity: Activity, spec: CoreSpec, chip: ChipTiming, gates: Gates = ALL_GATES) -> Counted:
+def count(
+    activity: Activity,
+    spec: CoreSpec,
+    chip: ChipTiming,
+    gates: Gates = ALL_GATES,
+    trace: SampleTrace | None = None,
+) -> Counted:
     """Count what `ottt_core` does with this activity: totals over all its samples.
 
     Args:
@@ -37,26 +45,38 @@ def count(activity: Activity, spec: CoreSpec, chip: ChipTiming, gates: Gates = A
         spec: the network and rule the activity was recorded with.
         chip: lanes, ports and latencies.
         gates: which zeros the chip skips.
+        trace: recorded events. Cycles of FIRE beside DELIVER are exact if it has all samples of the activity, estimated
+            if it has some of them or samples of another pass of this network, serial without it (`Counted.sampled`).
 
     Raises:
-        UserError: if the activity is of another network, or, where learning was on, of another word width.
+        UserError: if the activity or the trace is of another network, or the activity, where learning was on, of
+            another word width; if the chip lacks a memory.
     """
     _check(activity, spec, chip)
     merged: dict[tuple[str, str, int, tuple[int, ...]], float] = {}
     cycles_by_phase = dict.fromkeys(PHASES, 0.0)
+    stalls = dict.fromkeys(STALL_CAUSES, 0.0)
+    forward_groups = forward_totals(activity, spec, chip, trace)
+    for phase, cycles in forward_groups.phases.items():
+        cycles_by_phase[phase] += cycles
+    for cause, cycles in forward_groups.stalls.items():
+        stalls[cause] += cycles
     for site in _sites(activity, spec, chip, gates):
         for model in PHASE_MODELS:
             work = model(site)
             cycles_by_phase[work.phase] += work.cycles
+            for cause, cycles in work.stalls.items():
+                stalls[cause] += cycles
             for item in work.counts:
                 place = (item.key, item.phase, item.layer, item.widths_bits)
                 merged[place] = merged.get(place, 0.0) + item.number
     counts = tuple(Count(*place, number) for place, number in merged.items() if number)
-    return Counted(counts, cycles_by_phase, sum(cycles_by_phase.values()))
+    return Counted(counts, cycles_by_phase, sum(cycles_by_phase.values()), stalls, forward_groups.sampled)
 
 
 def _sites(activity: Activity, spec: CoreSpec, chip: ChipTiming, gates: Gates) -> list[Site]:
     sites: list[Site] = []
+    spilled = spilled_memories(spec, chip)
     seen = {name: activity.per_layer(name) for name in FIELDS}
     applied = {name: activity.applied(name) for name in FIELDS}
     for index in range(len(spec.layers)):
@@ -72,6 +92,7 @@ def _sites(activity: Activity, spec: CoreSpec, chip: ChipTiming, gates: Gates) -
                 n_samples=activity.n_samples,
                 n_applies=activity.n_applies,
                 learning=activity.learning and learns(spec),
+                spilled=spilled,
             )
         )
     return sites
@@ -97,5 +118,5 @@ def _check(activity: Activity, spec: CoreSpec, chip: ChipTiming) -> None:
 
 
 register_microarchitecture(
-    "ottt_core", "one learning core: L lanes, bitmap scanners, phases one after the other", count
+    "ottt_core", "one learning core: L lanes, bitmap scanners, FIRE of a layer beside DELIVER of the next", count
 )

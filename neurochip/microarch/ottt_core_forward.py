@@ -1,8 +1,11 @@
-"""Forward phases of `ottt_core`: deliver, fire, trace, history (docs/microarchitecture.md, sections 3 to 5 and 9)."""
+"""Forward phases of `ottt_core`: deliver, fire, trace, history (docs/microarchitecture.md, sections 3 to 5 and 9).
+
+The clocks of deliver, and of fire in hidden layers, are those of the groups (ottt_core_groups.py).
+"""
 
 from __future__ import annotations
 
-from neurochip.microarch.interface import rmw_cycles
+from neurochip.microarch.footprint import history_words_per_step
 from neurochip.microarch.ottt_core_site import Site, Work
 from neurochip.microarch.shapes import (
     ceil_div,
@@ -14,24 +17,26 @@ from neurochip.microarch.shapes import (
     potential_bits,
     readout_sum_bits,
 )
+from neurochip.microarch.timing import burst_cycles, read_latency
 
 SURROGATE_INDEX_BITS = 6  # 64 entries, semantics section 2
 
 
 def deliver(site: Site) -> Work:
-    """Every input event adds its row of weights to the potentials, word by word."""
+    """The bias row and every input event add their row of weights to the potentials, word by word."""
     work = Work("deliver", site.index)
     events, graded = site.seen["events"], site.seen["graded_events"]
-    row_words = events * site.words
+    bias_rows = site.sample_steps if site.layer.bias else 0
+    row_words = (events + bias_rows) * site.words
     work.add("event_fifo_write", (fifo_bits(site.spec, site.index),), events)
     work.add("event_fifo_read", (fifo_bits(site.spec, site.index),), events)
-    work.add("synapse_read", site.synapse_word, row_words)
+    work.add(site.access("synapse_read"), site.synapse_word, row_words)
     work.add("neuron_read", site.potential_word, row_words)
     work.add("neuron_write", site.potential_word, row_words)
-    n_out = site.layer.n_out
-    work.add("ac", (potential_bits(site.spec, site.index),), (events - graded) * n_out)
+    n_out, potential = site.layer.n_out, potential_bits(site.spec, site.index)
+    work.add("ac", (potential,), (events - graded) * n_out)
     work.add("mac", (site.spec.weight_bits, event_bits(site.spec, site.index)), graded * n_out)
-    work.cycles = row_words * rmw_cycles(site.chip, "neuron")
+    work.add("add", (potential,), bias_rows * n_out)
     return work
 
 
@@ -41,7 +46,7 @@ def fire(site: Site) -> Work:
 
 
 def _fire_hidden(site: Site) -> Work:
-    """Threshold, reset, ψ; the word is written back leaked and with the bias, ready for the next step."""
+    """Threshold, reset, ψ; the word is written back leaked, ready for the next step."""
     work = Work("fire", site.index)
     spec, layer = site.spec, site.layer
     pass_words, neurons = site.sample_steps * site.words, site.sample_steps * layer.n_out
@@ -50,9 +55,6 @@ def _fire_hidden(site: Site) -> Work:
     work.add("neuron_write", site.potential_word, pass_words)
     work.add("compare", width, neurons)
     work.add_all(leak_operations(layer.leak_kind, spec.membrane_bits), neurons)
-    if layer.bias:
-        work.add("synapse_read", site.synapse_word, pass_words)
-        work.add("add", width, neurons)
     if layer.reset == "subtract":
         work.add("add", width, site.seen["spikes"])
     if site.learning:
@@ -60,12 +62,11 @@ def _fire_hidden(site: Site) -> Work:
         work.add("lut", (SURROGATE_INDEX_BITS, spec.surrogate_bits), neurons)
         if not site.unrolls:
             work.add("error_write", site.surrogate_word, pass_words)
-    work.cycles = pass_words * rmw_cycles(site.chip, "neuron") + _latency(site)
     return work
 
 
 def _read_out(site: Site) -> Work:
-    """z is added to Σz, and its words are set to the bias for the next step."""
+    """z is added to Σz, and its words are set to 0 for the next step."""
     work = Work("fire", site.index)
     pass_words = site.sample_steps * site.words
     sum_bits = readout_sum_bits(site.spec)
@@ -75,15 +76,12 @@ def _read_out(site: Site) -> Work:
     work.add("neuron_read", sum_word, pass_words)
     work.add("neuron_write", sum_word, pass_words)
     work.add("add", (sum_bits,), site.sample_steps * site.layer.n_out)
-    if site.layer.bias:
-        work.add("synapse_read", site.synapse_word, pass_words)
-    # Two vectors in one memory, z and Σz: two read-modify-writes per word.
-    work.cycles = 2 * pass_words * rmw_cycles(site.chip, "neuron") + _latency(site)
+    # Two vectors in one memory, z and Σz: two slots per word.
+    slots = site.stream(("neuron",))
+    work.cycles = 2 * pass_words
+    work.stall("port", 2 * pass_words * (slots.ii - 1))
+    work.stall("latency", site.sample_steps * slots.drain)
     return work
-
-
-def _latency(site: Site) -> int:
-    return site.sample_steps * site.chip.pipeline_latency_cycles
 
 
 def trace(site: Site) -> Work:
@@ -99,9 +97,13 @@ def trace(site: Site) -> Work:
     work.add("add", (bits,), site.seen["events"])
     if site.spec.trace_gate > 0:
         work.add("compare", (bits,), words * chip.trace_lanes)  # decides the bit of the scanned bitmap
-    windows = ceil_div(ceil_div(layer.n_in, chip.trace_lanes), chip.scan_width)
+    windows = site.sample_steps * ceil_div(ceil_div(layer.n_in, chip.trace_lanes), chip.scan_width)
     clears = site.n_samples  # all valid bits at once, one clock
-    work.cycles = words * rmw_cycles(chip, "trace") + site.sample_steps * windows + clears
+    slots = site.stream(("trace",))
+    work.cycles = words + clears
+    work.stall("port", words * (slots.ii - 1))
+    work.stall("scan", windows * slots.ii)
+    work.stall("latency", site.sample_steps * slots.drain)
     return work
 
 
@@ -114,7 +116,17 @@ def history(site: Site) -> Work:
     for index, bits in history_groups_bits(site.spec):
         if index == site.index:
             words = site.sample_steps * ceil_div(bits, word_bits)
-            work.add("history_write", (word_bits,), words)
-            work.add("history_read", (word_bits,), words)
-            work.cycles += 2 * words
+            work.add(site.access("history_write"), (word_bits,), words)
+            work.add(site.access("history_read"), (word_bits,), words)
+    if site.is_readout:  # the groups of all layers follow one another, so clocks are those of the step
+        _history_clocks(site, work)
     return work
+
+
+def _history_clocks(site: Site, work: Work) -> None:
+    per_step = history_words_per_step(site.spec, site.chip)
+    if "history" in site.spilled:
+        work.stall("dram", 2 * site.sample_steps * burst_cycles(site.chip, per_step, site.chip.history_word_bits))
+    else:
+        work.cycles = 2 * site.sample_steps * per_step
+        work.stall("latency", site.sample_steps * read_latency(site.chip, "history"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from neurochip.microarch.interface import rmw_cycles
 from neurochip.microarch.ottt_core_site import Site, Work
 from neurochip.microarch.shapes import (
     ceil_div,
@@ -13,6 +12,7 @@ from neurochip.microarch.shapes import (
     n_rows,
     rate_bits,
 )
+from neurochip.microarch.timing import read_latency, slot_cycles
 
 EXPONENTIAL_INDEX_BITS = 8  # 256 entries of 2^15·e^(−k/16), semantics section 2
 EXPONENTIAL_BITS = 16
@@ -55,27 +55,41 @@ def _softmax(site: Site, work: Work) -> None:
         work.add("div", (z_bits + factor_bits, factor_bits), classes)
         divisions = 2
     work.add("error_write", site.error_word, site.sample_steps * site.words)
-    per_step = 4 * site.words + divisions * n_classes * chip.div_cycles + chip.pipeline_latency_cycles
-    work.cycles += site.sample_steps * per_step
+    passes = 5 if site.unrolls else 4  # e goes to the history, and is written here after it has been read back
+    work.cycles += site.sample_steps * (passes * site.words + divisions * n_classes * chip.div_cycles)
+    work.stall("latency", site.sample_steps * chip.pipeline_latency_cycles)
 
 
 def _back_in_space(site: Site, below: Site, work: Work) -> None:
     """d = W g for the rows the gates leave, then g = d·ψ; rows of this layer are neurons of the layer below."""
     spec, chip = site.spec, site.chip
     rows, row_words, products = error_rows(site, below)
-    work.add("synapse_read", site.synapse_word, row_words)
+    in_dram = "synapse" in site.spilled
+    fetched = rows_fetched(site, below) if in_dram else 0
+    work.add(site.access("synapse_read"), site.synapse_word, fetched * site.words if in_dram else row_words)
     work.add("error_read", site.signal_word, row_words)
     work.add("mac", (spec.weight_bits, site.signal_bits, ERROR_ACCUMULATOR_BITS), products)
     work.add("mul", (spec.error_bits, spec.surrogate_bits), rows, below.index)
     work.add("shift", (ERROR_ACCUMULATOR_BITS,), rows, below.index)
     work.add("shift", (spec.error_bits + spec.surrogate_bits,), rows, below.index)
-    per_step = below.windows_of_outputs + ceil_log2(chip.lanes) + chip.pipeline_latency_cycles
-    work.cycles += row_words + site.sample_steps * per_step
+    vector_words = site.sample_steps * below.words
     if not site.unrolls:  # under unroll ψ comes from the history and g goes straight into δ
-        vector_words = site.sample_steps * below.words
         work.add("error_read", below.surrogate_word, vector_words, below.index)
         work.add("error_write", below.error_word, vector_words, below.index)
-        work.cycles += vector_words * rmw_cycles(chip, "error")
+    slot = slot_cycles(chip, "error")
+    work.cycles += row_words + vector_words
+    work.stall("scan", site.sample_steps * below.windows_of_outputs)
+    work.stall("port", vector_words * (slot - 1))
+    work.stall("latency", site.sample_steps * _flush_slots(site, slot) * slot)
+    if in_dram:
+        work.stall("dram", fetched * site.burst(site.synapse_word))
+
+
+def _flush_slots(site: Site, slot: int) -> int:
+    """q = ⌈λ_E/II⌉: slots from a row word to its g, through lanes, adder tree and the product with ψ."""
+    chip = site.chip
+    reads = max(read_latency(chip, "synapse", site.spilled), read_latency(chip, "error"))
+    return ceil_div(reads + ceil_log2(chip.lanes) + 2 * chip.pipeline_latency_cycles, slot)
 
 
 def _back_in_time(site: Site, below: Site, work: Work) -> None:
@@ -94,7 +108,7 @@ def _back_in_time(site: Site, below: Site, work: Work) -> None:
         work.add("shift", (factor_bits + spec.delta_bits,), rows, below.index)
         work.add("add", (spec.delta_bits,), rows, below.index)
     clears = site.n_samples  # δ[T+1] = 0: all valid bits at once, one clock
-    work.cycles += vector_words * rmw_cycles(site.chip, "error") + clears
+    work.cycles += clears
 
 
 def error_rows(site: Site, below: Site) -> tuple[int, int, int]:
@@ -111,6 +125,15 @@ def error_rows(site: Site, below: Site) -> tuple[int, int, int]:
         n_below = below.layer.n_out
         return all_rows, n_below * seen["signal_words"], n_below * seen["signal_nonzero"]
     return all_rows, all_rows * site.words, all_rows * n_out
+
+
+def rows_fetched(site: Site, below: Site) -> int:
+    """Rows of this layer that come from DRAM on the way back: with zero_error only in steps with a signal."""
+    if not site.gates.zero_error:
+        return error_rows(site, below)[0]
+    if site.gates.zero_surrogate:
+        return site.seen["error_rows"]
+    return below.layer.n_out * site.seen["signal_steps"]
 
 
 def update_rows(site: Site) -> tuple[int, int, int]:
@@ -140,8 +163,9 @@ def update(site: Site) -> Work:
     immediate = site.spec.update == "immediate"
     memory = "synapse" if immediate else "gradient"
     word = site.synapse_word if immediate else site.gradient_word
-    work.add(f"{memory}_read", word, row_words)
-    work.add(f"{memory}_write", word, row_words)
+    moved = rows * site.words if memory in site.spilled else row_words
+    work.add(site.access(f"{memory}_read"), word, moved)
+    work.add(site.access(f"{memory}_write"), word, moved)
     work.add("error_read", site.signal_word, row_words)
     if keeps_trace(site.spec, site.index):
         bias_rows = visited_steps if site.layer.bias else 0  # p of the bias row is a constant
@@ -150,8 +174,15 @@ def update(site: Site) -> Work:
         _immediate_operations(site, products, work)
     else:
         _accumulate_operations(site, products, work)
-    windows = ceil_div(n_rows(site.layer), site.chip.scan_width)
-    work.cycles = row_words * rmw_cycles(site.chip, memory) + visited_steps * windows
+    slots = site.stream((memory,), ("error", "trace") if keeps_trace(site.spec, site.index) else ("error",))
+    work.cycles = row_words
+    work.stall("port", row_words * (slots.ii - 1))
+    work.stall("scan", visited_steps * ceil_div(n_rows(site.layer), site.chip.scan_width) * slots.ii)
+    if memory in site.spilled:  # every row is fetched, changed, drained and put back
+        work.stall("latency", rows * slots.drain)
+        work.stall("dram", 2 * rows * site.burst(word))
+    else:
+        work.stall("latency", visited_steps * slots.drain)
     return work
 
 
@@ -200,13 +231,24 @@ def apply(site: Site) -> Work:
         return work
     spec, chip = site.spec, site.chip
     words, products = site.applied["update_words"], site.applied["update_products"]
+    row_steps = site.n_applies * n_rows(site.layer)
     for memory, width in (("gradient", site.gradient_word), ("synapse", site.synapse_word)):
-        work.add(f"{memory}_read", width, words)
-        work.add(f"{memory}_write", width, words)
+        in_dram = memory in site.spilled
+        moved = row_steps * site.words if in_dram else words
+        work.add(site.access(f"{memory}_read"), width, moved)
+        work.add(site.access(f"{memory}_write"), width, moved)
+        if in_dram:
+            work.stall("dram", 2 * row_steps * site.burst(width))
     work.add("mac", (spec.gradient_bits, rate_bits(spec)), products)
     work.add("shift", (spec.gradient_bits + rate_bits(spec),), products)
     _count_random_advances(site, site.applied["random_advances"], work)
-    windows = ceil_div(n_rows(site.layer) * site.words, chip.scan_width)
-    per_word = max(rmw_cycles(chip, "gradient"), rmw_cycles(chip, "synapse"))
-    work.cycles = words * per_word + site.n_applies * windows
+    slots = site.stream(("gradient", "synapse"))
+    work.cycles += words
+    work.stall("port", words * (slots.ii - 1))
+    if site.spilled & {"gradient", "synapse"}:  # all rows in turn, no scanner
+        work.stall("latency", row_steps * slots.drain)
+    else:
+        windows = ceil_div(n_rows(site.layer) * site.words, chip.scan_width)
+        work.stall("scan", site.n_applies * windows * slots.ii)
+        work.stall("latency", site.n_applies * slots.drain)
     return work

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from neurochip.counters import Count
+from neurochip.counters import Count, memory_of
 from neurochip.microarch.interface import ChipTiming, Gates
 from neurochip.microarch.shapes import ceil_div, potential_bits, signal_bits
+from neurochip.microarch.timing import Stream, burst_cycles, stream
 from neurochip.spec import CoreSpec, LayerSpec
 
 Widths = tuple[int, ...]
@@ -18,6 +20,7 @@ class Site:
     """Layer `index`, its activity summed over samples and steps, and the chip that does the work.
 
     Attributes:
+        spilled: memories that lie in DRAM.
         seen: activity field -> sum over samples and steps.
         applied: activity field -> sum over the applies of accumulated gradients.
         below: the layer before this one; None for the first.
@@ -34,6 +37,7 @@ class Site:
     n_samples: int
     n_applies: int
     learning: bool
+    spilled: frozenset[str] = frozenset()
 
     @property
     def layer(self) -> LayerSpec:
@@ -65,6 +69,18 @@ class Site:
     @property
     def signal_bits(self) -> int:
         return signal_bits(self.spec, self.index)
+
+    def access(self, key: str) -> str:
+        """The counter of an access: that of the DRAM if the memory lies there."""
+        return f"dram_{key.rsplit('_', 1)[1]}" if memory_of(key) in self.spilled else key
+
+    def stream(self, written: tuple[str, ...], beside: tuple[str, ...] = ()) -> Stream:
+        """The stream over the memories `written` that reads those `beside` it too."""
+        return stream(self.chip, written, beside, self.spilled)
+
+    def burst(self, word: Widths) -> int:
+        """B(W), clocks in which one row of words of this width moves to or from DRAM."""
+        return burst_cycles(self.chip, self.words, word[0])
 
     @property
     def synapse_word(self) -> Widths:
@@ -99,16 +115,22 @@ class Site:
 
 @dataclass
 class Work:
-    """What one phase of one layer does: counts and cycles, filled by its phase model."""
+    """What one phase of one layer does: counts, cycles with stalls, and stalls by cause, filled by its phase model."""
 
     phase: str
     layer: int
     counts: list[Count] = field(default_factory=list)
     cycles: int = 0
+    stalls: Counter[str] = field(default_factory=Counter)
 
     def add(self, key: str, widths_bits: Widths, number: int, layer: int | None = None) -> None:
         """Count `number` times `key` at `widths_bits`, for `layer` if it is not the phase's own."""
         self.counts.append(Count(key, self.phase, self.layer if layer is None else layer, widths_bits, number))
+
+    def stall(self, cause: str, clocks: int) -> None:
+        """Add clocks in which no work began."""
+        self.stalls[cause] += clocks
+        self.cycles += clocks
 
     def add_all(self, operations: tuple[tuple[str, Widths], ...], number: int, layer: int | None = None) -> None:
         """Count every one of `operations` (key, widths) `number` times."""

@@ -4,32 +4,62 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from neurochip.activity import Activity
+from neurochip.activity import Activity, SampleTrace
 from neurochip.errors import UserError
 from neurochip.microarch.interface import ChipTiming, Counted, Gates
 from neurochip.spec import CoreSpec
 
-CountFunction = Callable[[Activity, CoreSpec, ChipTiming, Gates], Counted]
+
+class CountFunction(Protocol):
+    """Counts of an activity; `trace`, recorded events of it, makes cycles exact where totals do not decide them."""
+
+    def __call__(
+        self,
+        activity: Activity,
+        spec: CoreSpec,
+        chip: ChipTiming,
+        gates: Gates = ...,
+        trace: SampleTrace | None = ...,
+    ) -> Counted: ...
+
+
+@dataclass(frozen=True)
+class CoreContents:
+    """What one core of several stores: words and bits per memory."""
+
+    words: Mapping[str, int]
+    bits: Mapping[str, int]
+
+
+# The cores a network is split over; UserError if the chip has too few.
+CoresFunction = Callable[[CoreSpec, ChipTiming], tuple[CoreContents, ...]]
 
 
 @dataclass(frozen=True)
 class Microarchitecture:
-    """Name, one-line description, and the function that turns activity into counts and cycles."""
+    """Name, one-line description, and the function that turns activity into counts and cycles.
+
+    `cores` is None where a network lies on one core, with the words of `footprint_words`.
+    """
 
     name: str
     summary: str
     count: CountFunction
+    cores: CoresFunction | None = None
 
 
 _MICROARCHITECTURES: dict[str, Microarchitecture] = {}
 
 
-def register_microarchitecture(name: str, summary: str, count: CountFunction) -> None:
-    """Make `count(activity, spec, chip, gates) -> Counted` the microarchitecture `name`."""
-    _MICROARCHITECTURES[name] = Microarchitecture(name, summary, count)
+def register_microarchitecture(
+    name: str, summary: str, count: CountFunction, cores: CoresFunction | None = None
+) -> None:
+    """Make `count(activity, spec, chip, gates, trace) -> Counted` the microarchitecture `name`."""
+    _MICROARCHITECTURES[name] = Microarchitecture(name, summary, count, cores)
 
 
 def list_microarchitectures() -> list[Microarchitecture]:

@@ -6,6 +6,7 @@ formats.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from neurochip.events import EventDataset
 
 PERCENTILE = 99.9
+NORMAL_PERCENTILE = 3.2905  # of the magnitude of a normal number of standard deviation 1
 _WEIGHT_STREAM, _ORDER_STREAM = 1, 2
 
 
@@ -196,3 +198,27 @@ def _magnitude(arrays: list[NDArray[Any]]) -> float:
     values = np.concatenate([np.abs(np.asarray(array, dtype=np.float64)).ravel() for array in arrays] or [np.ones(1)])
     values = values[values > 0]
     return float(np.percentile(values, PERCENTILE)) if values.size else 1.0
+
+
+def assumed_fracs(
+    experiment: Experiment, shapes: tuple[LayerShape, ...], rates: Sequence[float], traces: Sequence[NDArray[Any]]
+) -> Fracs:
+    """Formats of a network that never ran, by the rule of `prepare`.
+
+    Weights have the spread init_gain / sqrt(k), k = active inputs per step at these rates; potentials and errors are
+    taken to reach 1. Keys given in the experiment win.
+
+    Args:
+        experiment: bits, headroom and keys.
+        shapes: layers first to last.
+        rates: per layer, share of inputs with an event in a step.
+        traces: real traces per layer, any shape.
+    """
+    weights = []
+    for index, (shape, rate) in enumerate(zip(shapes, rates, strict=True)):
+        spread = experiment.network.init_gain / float(np.sqrt(max(1.0, rate * shape.n_in)))
+        if experiment.network.weight_std is not None:
+            spread = experiment.network.weight_std[index]
+        weights.append(np.array([spread * NORMAL_PERCENTILE]))
+    probes = {f"trace/{index}": values for index, values in enumerate(traces)}
+    return _fracs(experiment, shapes, tuple(weights), probes, _given_fracs(experiment, shapes))

@@ -1,4 +1,8 @@
-"""The golden core behind the interface of the fast engine: `--engine reference` runs an experiment on it."""
+"""The reference models behind the interface of the fast engine: `--engine reference` runs an experiment on them.
+
+The golden core says what happens. Beside it the tick model goes through every clock of the same samples out of its own
+memories; whatever it ends with must be what the golden core ended with.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.activity import Activity, PassResult
-from neurochip.reference.core import GoldenCore, GoldenSample
+from neurochip.clocked import Clocked
+from neurochip.reference.clocks import TickModel, clock_of
+from neurochip.reference.core import GoldenCore, GoldenRun, GoldenSample
 from neurochip.spec import CoreSpec
 
 if TYPE_CHECKING:
@@ -17,12 +23,29 @@ if TYPE_CHECKING:
 
 
 class ReferenceEngine:
-    """Runs the golden core; slow and obvious. Arguments and results as for the fast engine."""
+    """Runs the golden core, and beside it the tick model of the chip, if one is given that has one; slow and obvious.
 
-    def __init__(self, spec: CoreSpec, weights: Sequence[NDArray[Any]]) -> None:
+    Arguments and results as for the fast engine, and in `PassResult.clocked` what the tick model counted.
+    """
+
+    def __init__(
+        self,
+        spec: CoreSpec,
+        weights: Sequence[NDArray[Any]],
+        chip: Any = None,
+        gates: Any = None,
+    ) -> None:
         spec.check()
-        self.spec = spec
-        self._core = GoldenCore(spec, [np.asarray(layer).tolist() for layer in weights])
+        self.spec, self._chip, self._gates = spec, chip, gates
+        self._load(weights)
+
+    def _load(self, weights: Sequence[NDArray[Any]]) -> None:
+        lists = [np.asarray(layer).tolist() for layer in weights]
+        self._core = GoldenCore(self.spec, lists)
+        make = None if self._chip is None else clock_of(self._chip.microarchitecture)
+        self._clock: TickModel | None = None
+        if make is not None:
+            self._clock = make(self.spec, lists, self._chip, self._gates)
 
     @property
     def weights(self) -> list[NDArray[Any]]:
@@ -37,8 +60,10 @@ class ReferenceEngine:
 
     def restore(self, weights: Sequence[NDArray[Any]], registers: NDArray[np.uint32]) -> None:
         """Put back weights and random registers saved between epochs."""
-        self._core = GoldenCore(self.spec, [np.asarray(layer).tolist() for layer in weights])
+        self._load(weights)
         self._core.memory.registers[:] = registers.tolist()
+        if self._clock is not None:
+            self._clock.set_registers(registers.tolist())
 
     def run(
         self,
@@ -49,8 +74,14 @@ class ReferenceEngine:
         end_of_epoch: bool = True,
         probe: Sequence[int] = (),
     ) -> PassResult:
-        """Run the samples `order` of `data`."""
-        run = self._core.run([_sample(data, int(i)) for i in order], learn, end_of_epoch)
+        """Run the samples `order` of `data`.
+
+        Raises:
+            RuntimeError: the two models differ, which is a fault of this program.
+        """
+        samples = [_sample(data, int(i)) for i in order]
+        run = self._core.run(samples, learn, end_of_epoch)
+        clocked = self._clocked(samples, learn, end_of_epoch, run)
         activity = Activity(
             totals=np.array(run.activity, dtype=np.int64),
             n_samples=len(order),
@@ -66,7 +97,27 @@ class ReferenceEngine:
             readout_sums=np.array(run.readout_sums, dtype=np.int64),
             activity=activity,
             probes=probes if chosen else {},
+            clocked=clocked,
         )
+
+    def _clocked(
+        self, samples: Sequence[GoldenSample], learn: bool, end_of_epoch: bool, golden: GoldenRun
+    ) -> Clocked | None:
+        """Run the same samples on the tick model and hold what it ends with against the golden core."""
+        if self._clock is None:
+            return None
+        run = self._clock.run(samples, learn, end_of_epoch)
+        ends = {
+            "predictions": (run.predictions, golden.predictions),
+            "readout sums": (run.readout_sums, golden.readout_sums),
+            "weights": (self._clock.weights, self._core.weights),
+            "gradients": (self._clock.gradients, self._core.gradients),
+            "random registers": (self._clock.registers, self._core.registers),
+        }
+        for name, (ticked, expected) in ends.items():
+            if ticked != expected:
+                raise RuntimeError(f"the tick model ended with other {name} than the golden core")
+        return Clocked(run.ticks_by_phase, run.stalls, run.accesses)
 
 
 def _sample(data: EventDataset, index: int) -> GoldenSample:

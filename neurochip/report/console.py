@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurochip.report.sentences import header, verdict
-from neurochip.report.table import HEADLINE, Column, RuleResults, background, by_group, group_title
+from neurochip.report.table import Column, RuleResults, by_group, group_title, tables
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN = {"µ": "u", "×": "x", "–": "-"}
+PLAIN = {"µ": "u", "×": "x", "–": "-", "·": "*", "±": "+-", "²": "2"}
 Line = tuple[str, str]  # text and style
 LABEL_WIDTH = 9
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """Print the header, the headline table, what its energies rest on, the verdict and the notes.
+    """Print the header, the tables, the verdict and the notes.
 
     A table wider than the console is continued below, with the rules repeated; 100 columns hold the headline table.
     """
@@ -26,24 +26,24 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     width = console.width
     lines: list[Line] = [(report["name"], "bold")]
     for label, text in header(report):
-        lines += _prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
-    for columns in (HEADLINE, background(report)):
-        lines += _table(columns, groups, width)
+        lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
+    for columns in tables(report):
+        lines += table_lines(columns, groups, width)
     for sentences, style in ((verdict(report), "bold"), ([f"Note: {note}" for note in report["notes"]], "dim")):
         lines += [("", "")] if sentences else []
         for sentence in sentences:
-            lines += _prose(sentence, style, width, 2)
+            lines += prose(sentence, style, width, 2)
     for text, style in lines:
-        _print_line(text, style, console)
+        print_line(text, style, console)
 
 
-def _prose(text: str, style: str, width: int, indent: int) -> list[Line]:
+def prose(text: str, style: str, width: int, indent: int) -> list[Line]:
     """Break a sentence into lines; all but the first are indented."""
     wrapped = textwrap.wrap(text, max(width, indent + 20), subsequent_indent=" " * indent, break_on_hyphens=False)
     return [(line, style) for line in wrapped]
 
 
-def _print_line(text: str, style: str, console: Console) -> None:
+def print_line(text: str, style: str, console: Console) -> None:
     from rich.text import Text
 
     try:
@@ -55,7 +55,7 @@ def _print_line(text: str, style: str, console: Console) -> None:
     console.print(Text(text, style=style), highlight=False)
 
 
-def _table(columns: Sequence[Column], groups: Mapping[str, list[RuleResults]], width: int) -> Iterator[Line]:
+def table_lines(columns: Sequence[Column], groups: Mapping[str, list[RuleResults]], width: int) -> Iterator[Line]:
     """Yield the lines of one table; every block of columns that fits the width starts with the rules."""
     rules = ["", "rule", *(results.rule for rows in groups.values() for results in rows)]
     texts = [[*column.title, *(column.text(row) for rows in groups.values() for row in rows)] for column in columns]

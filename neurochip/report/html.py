@@ -13,17 +13,17 @@ from neurochip.report.json_file import write_text
 from neurochip.report.plots import plots, rule_style
 from neurochip.report.sentences import header, verdict
 from neurochip.report.table import (
-    HEADLINE,
     NOTHING,
     Column,
     RuleResults,
-    background,
     by_group,
     by_rule,
     group_title,
     look_up,
     number,
+    tables,
 )
+from neurochip.report.tornado import tornado_plots
 
 Table = dict[str, Any]  # head: list of texts; rows: list of lists of texts
 
@@ -51,9 +51,9 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "command": command,
         "header": header(report),
         "verdict": verdict(report),
-        "tables": [_headline(HEADLINE, report), _headline(background(report), report)],
+        "tables": [_headline(columns, report) for columns in tables(report)],
         "colours": {name: rule_style(name, names)[0] for name in names},
-        "plots": plots(report),
+        "plots": [*plots(report), *tornado_plots(report.get("sensitivity"))],
         "measured": list(_pairs(report["task"]["provenance"])),
         "formats": _formats(report),
         "rules": [_detail(results) for results in by_rule(report) if results.fixed is not None],

@@ -87,18 +87,19 @@ def plots(report: Mapping[str, Any]) -> list[dict[str, str]]:
         ):
             figure = draw(report)
             if figure is not None:
-                made.append({"name": name, "title": title, "caption": caption, "svg": _svg(figure, name, title)})
+                made.append({"name": name, "title": title, "caption": caption, "svg": svg_of(figure, name, title)})
     return made
 
 
-def _figure(height_inches: float) -> tuple[Figure, Axes]:
+def figure_of(height_inches: float) -> tuple[Figure, Axes]:
+    """An empty picture of the common width."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
     return figure, figure.subplots()
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def svg_of(figure: Figure, name: str, title: str) -> str:
     """Render without date, size and name spaces, and with identifiers that no other picture of the page has."""
     import io
 
@@ -111,14 +112,15 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+def legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """The legend below the picture."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _learning_curves(report: Mapping[str, Any]) -> Figure | None:
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _figure(4.0)
+    figure, axes = figure_of(4.0)
     rules = [results.rule for results in by_rule(report)]
     drawn = False
     for results in by_rule(report):
@@ -135,7 +137,7 @@ def _learning_curves(report: Mapping[str, Any]) -> Figure | None:
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    _legend(figure, axes, 5)
+    legend(figure, axes, 5)
     return figure if drawn else None
 
 
@@ -167,7 +169,7 @@ def _stacked(parts: Sequence[Part], label: str) -> Figure | None:
     if not parts:
         return None
     ends = dict.fromkeys((row for row, _, _ in parts), 0.0)
-    figure, axes = _figure(1.7 + 0.36 * len(ends))
+    figure, axes = figure_of(1.7 + 0.36 * len(ends))
     named: set[str] = set()
     for row, name, length in parts:
         if length == 0:
@@ -183,7 +185,7 @@ def _stacked(parts: Sequence[Part], label: str) -> Figure | None:
     axes.invert_yaxis()
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
-    _legend(figure, axes, 4)
+    legend(figure, axes, 4)
     return figure
 
 
@@ -194,7 +196,7 @@ def _footprint_by_steps(report: Mapping[str, Any]) -> Figure | None:
     steps, rules = history["footprint_by_steps"]["steps"], history["footprint_by_steps"]["rules"]
     if not steps or not rules:
         return None
-    figure, axes = _figure(4.0)
+    figure, axes = figure_of(4.0)
     for place, (rule, bits) in enumerate(rules.items()):
         colour, marker = rule_style(rule, list(rules))
         # Rules of nearly equal footprint overlap: the first is drawn widest, so that each stays visible.
@@ -219,5 +221,5 @@ def _footprint_by_steps(report: Mapping[str, Any]) -> Figure | None:
                 text, (value, height), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
                 rotation=90, va="top", ha="left", fontsize=9, color="#444444",
             )  # fmt: skip
-    _legend(figure, axes, 5)
+    legend(figure, axes, 5)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurochip.report.sensitivity_lines import sensitivity_lines
 from neurochip.report.table import RuleResults, by_group, look_up, number
 
 COSTS = (
@@ -54,11 +55,11 @@ def verdict(report: Mapping[str, Any]) -> list[str]:
     """Say which rule of each group is cheapest, and plainly how each compares with BPTT of its group."""
     sentences = []
     for group, rules in by_group(report).items():
-        priced = [results for results in rules if results.fixed is not None]
+        priced = [results for results in rules if look_up(results.fixed, "per_sample") is not None]
         if len(priced) > 1:
             sentences.append(_cheapest(group, priced))
         sentences += [_against_bptt(results) for results in priced if _has_rival(results)]
-    return [*sentences, *report.get("flips", [])]
+    return [*sentences, *report.get("flips", []), *sensitivity_lines(report.get("sensitivity"))]
 
 
 def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neurochip.counters import STALLS as CAUSES
+
 Result = Mapping[str, Any]
 NOTHING = "–"  # no such number: the float twin has no cost, inference no baseline
 KINDS = ("measured", "simulated", "model", "assumed")
@@ -139,6 +141,74 @@ HEADLINE: tuple[Column, ...] = (
         _cost("ratio_to_inference", "energy", per=1),
     ),
 )
+
+
+PRICE: tuple[Column, ...] = (
+    Column(
+        ("energy low", "nJ"),
+        "energy per sample with every price at its low end, in nJ",
+        _cost("per_sample", "energy_pj", "low", per=1e3),
+    ),
+    Column(
+        ("energy high", "nJ"),
+        "energy per sample with every price at its high end, in nJ",
+        _cost("per_sample", "energy_pj", "high", per=1e3),
+    ),
+    Column(("power", "mW"), "energy over time of a sample, in mW", _cost("per_sample", "average_power_mw", per=1)),
+    Column(
+        ("EDP", "nJ·µs"),
+        "energy-delay product of a sample, in nJ·µs",
+        _cost("per_sample", "energy_delay_pj_us", per=1e3),
+    ),
+    Column(("area", "mm²"), "area of the chip that runs the rule, in mm²", _cost("area_mm2", "total", per=1)),
+)
+
+
+def _stall(cause: str) -> Callable[[RuleResults], str]:
+    def text(results: RuleResults) -> str:
+        clocks, cycles = look_up(results.fixed, "per_sample", "stalls", cause), look_up(results.fixed, "per_sample")
+        return NOTHING if clocks is None or not cycles["cycles"] else f"{100 * clocks / cycles['cycles']:.1f}"
+
+    return text
+
+
+def _interval(results: RuleResults) -> str:
+    sampled = look_up(results.fixed, "per_sample", "cycles_sampled")
+    if sampled is None or sampled["half_width"] is None:
+        return NOTHING
+    return f"{100 * sampled['half_width'] / look_up(results.fixed, 'per_sample', 'cycles'):.2f}"
+
+
+STALLS: tuple[Column, ...] = (
+    Column(
+        ("cycles", "k"),
+        "clock cycles per sample, stalls included, in thousands",
+        _cost("per_sample", "cycles", per=1e3),
+    ),
+    Column(
+        ("cycles", "±%"),
+        "half the width of the 95 % interval, per cent, where cycles were estimated from recorded samples",
+        _interval,
+    ),
+    *(
+        Column(
+            (cause.replace("_", " "), "%"),
+            f"{meaning}; clocks over cycles, per cent (units stall each for itself, so the shares may overlap)",
+            _stall(cause),
+        )
+        for cause, meaning in CAUSES.items()
+    ),
+)
+
+
+def tables(report: Mapping[str, Any]) -> list[tuple[Column, ...]]:
+    """The tables of a report: headline, what the energies rest on, prices, stalls; empty ones are left out."""
+    rules = by_rule(report)
+    return [
+        columns
+        for columns in (HEADLINE, background(report), PRICE, STALLS)
+        if any(column.text(rule) != NOTHING for column in columns[1:] for rule in rules)
+    ]
 
 
 def background(report: Mapping[str, Any]) -> tuple[Column, ...]:

@@ -201,7 +201,7 @@ def test_an_operation_without_a_price_is_refused_before_anything_is_written(
     assert nothing_was_written(folder)
 
 
-@pytest.mark.parametrize("table", ["clock_energy", "sram_leakage"])
+@pytest.mark.parametrize("table", ["clock_energy"])
 def test_a_chip_without_a_price_of_its_own_is_refused(table: str, call: Command, folder: Path, small: Path) -> None:
     chip = edited_chip(folder, rf"\[{table}\]\n(?:[^\[#\n].*\n)+", "")
     holds(call("learn", small, "--quiet", "--chip", chip, "--out", "run").sentence(), ("mine.toml", table))

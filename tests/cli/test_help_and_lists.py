@@ -22,6 +22,7 @@ OPTIONS = {
     (): {"--version", "--help"},
     ("learn",): RUN_OPTIONS,
     ("compare",): RUN_OPTIONS | {"--rules", "--tune"},
+    ("report",): {"--chip", "--format", "--out", "--help"},
     **{(name,): {"--json", "--help"} for name in LISTS},
 }
 # pydantic is not among them: typer itself uses it to read the options of a command.
@@ -51,7 +52,7 @@ def test_help_lists_every_option_and_loads_nothing_heavy(command: tuple[str, ...
 def test_help_lists_every_command_with_one_line(call: Command) -> None:
     done = call("--help")
     assert re.findall(r"^  (\w+) {2,}\S", done.out.partition("Commands:")[2], re.MULTILINE) == [
-        *("learn", "compare", *LISTS)
+        *("learn", "compare", "validate", "report", "cost", *LISTS)
     ]
     assert "..." not in done.out.partition("Commands:")[2]
 

@@ -153,7 +153,7 @@ class TestError:
     def test_no_surrogate_means_no_error_and_no_count(self) -> None:
         _, result = run(make_spec(), [[[-128], [0]], BELOW[1]], ONE_EVENT)
         assert (result.probes["d/0"], result.probes["signal/0"]) == ([[[0]]], [[[0]]])
-        assert [total(result, f, 1) for f in ("error_words", "error_products")] == [0, 0]
+        assert [total(result, f, 1) for f in ("error_rows", "error_words", "error_products")] == [0, 0, 0]
         assert total(result, "underflow_error", 0) == 0
 
     @pytest.mark.parametrize(
@@ -210,6 +210,7 @@ def test_activity_of_one_step_by_hand() -> None:
         "trace_nonzero": [2, 0],
         "signal_nonzero": [1, 2],
         "signal_words": [1, 1],
+        "error_rows": [0, 2],
         "error_words": [0, 2],  # two rows of the readout with psi != 0, one word of e
         "error_products": [0, 4],
         "signal_steps": [1, 1],

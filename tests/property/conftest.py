@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-HELPERS = ("strategies", "comparison")
+HELPERS = ("strategies", "comparison", "clock_chips")
 
 for _name in HELPERS:
     _full = f"property_{_name}"

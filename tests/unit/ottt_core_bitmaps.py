@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neurochip.activity import FIELD_INDEX, N_FIELDS, Activity
+from neurochip.activity import FIELD_INDEX, N_FIELDS, Activity, SampleTrace
 from neurochip.spec import CoreSpec, LayerSpec
 
 L, M, R, T, SCAN, H, DIV, LATENCY = 4, 3, 3, 3, 4, 16, 24, 6
@@ -29,6 +29,14 @@ RULES = {
 class Ports:
     ports: str
     words: int = 1024
+    bank_words: int = 1024
+    read_latency_cycles: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Dram:
+    bus_bits: int = 24
+    latency_cycles: int = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +48,20 @@ class Chip:
     history_word_bits: int = H
     div_cycles: int = DIV
     pipeline_latency_cycles: int = LATENCY
+    overflow: str = "refuse"
+    dram: Dram | None = None
 
 
-def chip_with(ports: str) -> Chip:
-    return Chip({name: Ports(ports) for name in ("synapse", "neuron", "trace", "error", "gradient", "history")})
+def chip_with(ports: str, **changes: object) -> Chip:
+    names = ("synapse", "neuron", "trace", "error", "gradient", "history")
+    memories = {name: Ports(ports) for name in names} | {"event_fifo": Ports("1r1w", 16, 16, 0)}
+    return dataclasses.replace(Chip(memories), **changes)  # type: ignore[arg-type]
+
+
+def without(chip: Chip, *memories: str) -> Chip:
+    """The chip with DRAM in the place of these memories."""
+    kept = {name: memory for name, memory in chip.memories.items() if name not in memories}
+    return dataclasses.replace(chip, memories=kept, overflow="dram", dram=Dram())
 
 
 def layer_spec(index: int, **changes: object) -> LayerSpec:
@@ -151,7 +169,7 @@ def make_activity(spec: CoreSpec, moments: list[Moment], gradients: list[list[li
             draws = rows * sum(any(signal[j] for j in word) for word in chunks(layer.n_out, R))
             add(step, i, psi_nonzero=sum(moment.psi[i]) if layer.kind == "dense" else 0)
             add(step, i, signal_nonzero=sum(signal), signal_words=words, signal_steps=any(signal))
-            add(step, i, error_words=below * words, error_products=below * sum(signal))
+            add(step, i, error_rows=below * any(signal), error_words=below * words, error_products=below * sum(signal))
             add(step, i, presynaptic_rows=rows, update_rows=rows * any(signal))
             add(step, i, update_words=rows * words, update_products=rows * sum(signal))
             add(step, i, random_advances=draws if spec.update == "immediate" else 0)
@@ -165,3 +183,13 @@ def make_activity(spec: CoreSpec, moments: list[Moment], gradients: list[list[li
                 add(T, i, update_products=sum(row))
                 add(T, i, random_advances=sum(any(row[j] for j in word) for word in chunks(layer.n_out, R)))
     return Activity(table, N_SAMPLES, len(gradients) if spec.update == "accumulate" else 0, learning, L, M)
+
+
+def make_trace(spec: CoreSpec, moments: list[Moment]) -> SampleTrace:
+    """The recorded events of all samples."""
+    bitmaps = {
+        f"event/{i}": np.array([[j in moment.events[i] for j in range(layer.n_in)] for moment in moments])
+        for i, layer in enumerate(spec.layers)
+    }
+    shaped = {name: bitmap.reshape(N_SAMPLES, T, -1) for name, bitmap in bitmaps.items()}
+    return SampleTrace(np.arange(N_SAMPLES), shaped)

@@ -1,4 +1,4 @@
-"""The work of `ottt_core` done one event, row and word at a time, every access, operation and clock logged.
+"""The work of `ottt_core` done one event, row and word at a time, every access and operation logged; no clocks.
 
 No formulas: test_ottt_core.py holds the closed form against this walk. That file loads ottt_core_bitmaps first.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from ottt_core_bitmaps import DIV, LATENCY, SCAN, SIZES, Chip, H, L, M, Moment, R, T, chunks, presynaptic
+from ottt_core_bitmaps import SIZES, Chip, H, L, M, Moment, R, chunks, presynaptic
 
 from neurochip.microarch import Gates
 from neurochip.spec import CoreSpec, LayerSpec
@@ -22,7 +22,6 @@ class Walker:
     def __init__(self, spec: CoreSpec, chip: Chip, gates: Gates) -> None:
         self.spec, self.chip, self.gates = spec, chip, gates
         self.log: Counter[tuple[str, str, int, tuple[int, ...]]] = Counter()
-        self.clock: Counter[str] = Counter()
         self.phase, self.index = "", 0
 
     def at(self, phase: str, index: int) -> LayerSpec:
@@ -32,17 +31,26 @@ class Walker:
     def op(self, key: str, *widths: int, layer: int | None = None) -> None:
         self.log[key, self.phase, self.index if layer is None else layer, widths] += 1
 
-    def tick(self, clocks: int = 1) -> None:
-        self.clock[self.phase] += clocks
+    def is_off_chip(self, memory: str) -> bool:
+        return memory not in self.chip.memories
+
+    def move(self, memory: str, access: str, width: int, layer: int | None = None) -> None:
+        self.op(f"{'dram' if self.is_off_chip(memory) else memory}_{access}", width, layer=layer)
 
     def rmw(self, memory: str, width: int, layer: int | None = None) -> None:
-        self.op(f"{memory}_read", width, layer=layer)
-        self.op(f"{memory}_write", width, layer=layer)
-        self.tick(2 if self.chip.memories[memory].ports == "1rw" else 1)
+        self.move(memory, "read", width, layer)
+        self.move(memory, "write", width, layer)
 
-    def scan(self, n: int) -> None:
-        for _ in chunks(n, SCAN):
-            self.tick()
+    def burst(self, memory: str, accesses: tuple[str, ...], n_out: int, bits: int) -> None:
+        """A whole row from DRAM into the row buffer, or back; nothing if the memory is on the chip."""
+        if self.is_off_chip(memory):
+            for _, access in itertools.product(chunks(n_out, L), accesses):
+                self.move(memory, access, L * bits)
+
+    def buffered(self, memory: str, width: int) -> None:
+        """A read and a write on the chip; of a memory in DRAM the row buffer takes them."""
+        if not self.is_off_chip(memory):
+            self.rmw(memory, width)
 
     def leak(self, kind: str, bits: int, layer: int | None = None) -> None:
         for key, widths in {"shift": (("shift", (bits,)), ("add", (bits,))), "constant": (("mul", (bits, 16)),)}[kind]:
@@ -56,12 +64,18 @@ class Walker:
 
     def deliver(self, index: int, moment: Moment) -> None:
         layer = self.at("deliver", index)
+        if layer.bias:
+            for word in chunks(layer.n_out, L):
+                self.move("synapse", "read", L * 8)
+                self.rmw("neuron", L * self.potential_bits())
+                for _ in word:
+                    self.op("add", self.potential_bits())
         for m in moment.events[index].values():
             fifo = {7: 3, 10: 4, 6: 3}[layer.n_in] + (self.spec.event_bits if index == 0 else 1)
             self.op("event_fifo_write", fifo)
             self.op("event_fifo_read", fifo)
             for word in chunks(layer.n_out, L):
-                self.op("synapse_read", L * 8)
+                self.move("synapse", "read", L * 8)
                 self.rmw("neuron", L * self.potential_bits())
                 for _ in word:
                     self.op("ac", self.potential_bits()) if m == 1 else self.op("mac", 8, self.spec.event_bits)
@@ -70,8 +84,6 @@ class Walker:
         layer = self.at("fire", index)
         for word in chunks(layer.n_out, L):
             self.rmw("neuron", L * self.potential_bits())
-            if layer.bias:
-                self.op("synapse_read", L * 8)
             if layer.kind == "readout":
                 self.rmw("neuron", L * 24)  # 22 + ⌈log2 3⌉
                 for _ in word:
@@ -80,24 +92,19 @@ class Walker:
             for j in word:
                 self.op("compare", 16)
                 self.leak(layer.leak_kind, 16)
-                adds = (
-                    layer.bias + (layer.reset == "subtract" and moment.fired[index][j]) + (self.spec.credit != "none")
-                )
-                for _ in range(adds):
+                if layer.reset == "subtract" and moment.fired[index][j]:
                     self.op("add", 16)
                 if self.spec.credit != "none":
+                    self.op("add", 16)
                     self.op("lut", 6, 4)
             if self.spec.credit in ("trace", "spike"):
                 self.op("error_write", L * 4)
-        self.tick(LATENCY)
 
     def trace(self, index: int, moment: Moment) -> None:
         layer = self.at("trace", index)
         if self.spec.credit != "trace" or not layer.keeps_trace:
             return
-        words = list(chunks(layer.n_in, M))
-        self.scan(len(words))
-        for word in words:
+        for word in chunks(layer.n_in, M):
             if any(moment.before[index][i] or i in moment.events[index] for i in word):
                 self.rmw("trace", M * 7)
                 for _ in range(M):
@@ -114,15 +121,11 @@ class Walker:
                 ("compare", 22), ("add", 22), ("shift", 22), ("lut", 8, 16), ("add", 19), ("div", 22, 19), ("add", 9),
             ):  # fmt: skip
                 self.op(str(key), *map(int, widths))
-            self.tick(DIV)
             if self.spec.mse_share_q:
                 for key, *widths in (("mul", 22, 12),) * 3 + (("add", 34),) * 2 + (("div", 34, 12),):
                     self.op(str(key), *map(int, widths))
-                self.tick(DIV)
         for _ in range(2):  # words of 5 classes
             self.op("error_write", L * 9)
-            self.tick(4)
-        self.tick(LATENCY)
 
     def active(self, signal: list[bool], word: range) -> list[int]:
         """Columns of a word that are worked on."""
@@ -131,15 +134,16 @@ class Walker:
     def backward(self, index: int, moment: Moment) -> None:
         layer, below, unrolls = self.at("error", index), index - 1, self.spec.credit == "unroll"
         signal, width = moment.signal[index], self.signal_bits(index)
-        self.scan(layer.n_in)
         for psi in moment.psi[below]:
             if self.gates.zero_surrogate and not psi:
                 continue
+            if any(signal) or not self.gates.zero_error:
+                self.burst("synapse", ("read",), layer.n_out, 8)
             for columns in (self.active(signal, word) for word in chunks(layer.n_out, L)):
                 if columns:
-                    self.op("synapse_read", L * 8)
+                    if not self.is_off_chip("synapse"):
+                        self.op("synapse_read", L * 8)
                     self.op("error_read", L * width)
-                    self.tick()
                 for _ in columns:
                     self.op("mac", 8, width, 32)
             for key, *widths in (("mul", 9, 4), ("shift", 32), ("shift", 13)):
@@ -156,8 +160,6 @@ class Walker:
             else:
                 self.op("error_read", L * 4, layer=below)
                 self.op("error_write", L * 9, layer=below)
-                self.tick(2 if self.chip.memories["error"].ports == "1rw" else 1)
-        self.tick(2 + LATENCY)  # adder tree over 4 lanes
 
     def update(self, index: int, moment: Moment) -> None:
         layer, immediate = self.at("update", index), self.spec.update == "immediate"
@@ -169,7 +171,6 @@ class Walker:
         if self.gates.zero_error and not any(signal):
             return  # nothing to update in this step: no row is looked for
         rows = presynaptic(self.spec, index, moment)
-        self.scan(len(rows))
         for row, nonzero in enumerate(rows):
             for word in chunks(layer.n_out, R):
                 if immediate and nonzero and any(signal[j] for j in word) and self.spec.weight_rounding == "stochastic":
@@ -179,9 +180,11 @@ class Walker:
                 continue
             if traced and row < layer.n_in:
                 self.op("trace_read", M * 7)
+            memory, width = ("synapse", 8) if immediate else ("gradient", 24)
+            self.burst(memory, ("read", "write"), layer.n_out, width)
             for columns in (self.active(signal, word) for word in chunks(layer.n_out, L)):
                 if columns:
-                    self.rmw("synapse", L * 8) if immediate else self.rmw("gradient", L * 24)
+                    self.buffered(memory, L * width)
                     self.op("error_read", L * bits)
                 for _ in columns:
                     if immediate:
@@ -195,19 +198,17 @@ class Walker:
     def apply(self, index: int, gradient: Gradient) -> None:
         layer = self.at("apply", index)
         rows = gradient[: layer.n_in + layer.bias]
-        self.scan(len(rows) * len(list(chunks(layer.n_out, L))))
         for row in rows:
+            self.burst("gradient", ("read", "write"), layer.n_out, 24)
+            self.burst("synapse", ("read", "write"), layer.n_out, 8)
             for word in chunks(layer.n_out, R):
                 if any(row[j] for j in word) and self.spec.weight_rounding == "stochastic":
                     for _ in range(R):
                         self.op("rng", 32)
             for columns in ([j for j in word if row[j]] for word in chunks(layer.n_out, L)):
-                if columns:  # both memories work at once; the slower one counts
-                    started = self.clock["apply"]
-                    self.rmw("gradient", L * 24)
-                    after_gradient, self.clock["apply"] = self.clock["apply"], started
-                    self.rmw("synapse", L * 8)
-                    self.clock["apply"] = max(self.clock["apply"], after_gradient)
+                if columns:
+                    self.buffered("gradient", L * 24)
+                    self.buffered("synapse", L * 8)
                 for _ in columns:
                     self.op("mac", 24, 4)
                     self.op("shift", 28)
@@ -216,13 +217,12 @@ class Walker:
         kept = [(0, SIZES[0] * self.spec.event_bits), (2, 5 * 9)] + [(i, SIZES[i + 1] * 5) for i in (0, 1)]
         for index, bits in kept:
             self.at("history", index)
-            for _, key in itertools.product(chunks(bits, H), ("history_write", "history_read")):
-                self.op(key, H)
-                self.tick()
+            for _ in chunks(bits, H):
+                self.rmw("history", H)
 
     def run(self, moments: list[Moment], gradients: list[list[Gradient]]) -> Walker:
         spec, learning = self.spec, self.spec.credit != "none"
-        for (number, moment), index in itertools.product(enumerate(moments), range(len(spec.layers))):
+        for moment, index in itertools.product(moments, range(len(spec.layers))):
             self.deliver(index, moment)
             self.fire(index, moment)
             if not learning:
@@ -231,13 +231,6 @@ class Walker:
             self.update(index, moment)
             if index:
                 self.backward(index, moment)
-            if number % T == 0:  # valid bits of traces, or of the δ of the layer below
-                if spec.credit == "trace" and spec.layers[index].keeps_trace:
-                    self.at("trace", index)
-                    self.tick()
-                if spec.credit == "unroll" and index:
-                    self.at("error", index)
-                    self.tick()
             if index == len(spec.layers) - 1:
                 self.softmax(index)
                 if spec.credit == "unroll":

@@ -15,11 +15,14 @@ from neurochip.errors import UserError
 from neurochip.technology import KINDS
 
 MODELS = data_folder("hw_models")
-FILES = sorted(MODELS.glob("*/*.toml"))
+FILES = sorted((*MODELS.glob("chips/*.toml"), *MODELS.glob("technology/*.toml")))
 # Counts of hardware and coordinates of anchors; every other number must be a table with a source.
 PLAIN_NUMBERS = {
     *("lanes", "trace_lanes", "scan_width", "history_word_bits", "div_cycles", "pipeline_latency_cycles"),
     *("banks", "bank_words", "read_latency_cycles", "node_nm", "width_bits", "macro_bits"),
+    *("exponent_from_nm", "exponent_to_nm"),
+    *("bus_bits", "latency_cycles"),
+    *("columns", "rows", "link_bits", "hop_cycles", "barrier_cycles"),
 }
 
 
@@ -47,10 +50,10 @@ def test_every_number_has_value_unit_source_and_kind(path: Path) -> None:
     found = list(numbers(tomllib.loads(path.read_text(encoding="utf-8"))))
     assert len(found) > 20
     for keys, _, table in found:
-        if keys[-1] in PLAIN_NUMBERS:
+        if keys[-1] in PLAIN_NUMBERS or "widths" in keys:
             continue
-        assert keys[-1] == "value", keys
-        assert set(table) == {"value", "unit", "source", "kind"}, keys
+        assert keys[-1] in ("value", "low", "high"), keys
+        assert {"value", "unit", "source", "kind"} <= set(table) <= {"value", "unit", "source", "kind", "low", "high"}
         assert len(table["source"]) > 5, keys
         assert table["kind"] in KINDS, keys
 
@@ -118,7 +121,7 @@ def test_unknown_chip_lists_the_known_ones() -> None:
         ("value = 150", "value = 0", "clock: value is 0; allowed is a number above 0"),
         ("[memories.trace]", "[memories.traces]", "memories: memory 'traces' is unknown; allowed are event_fifo"),
         ('ports = "1rw"', 'ports = "2rw"', r"memories\.synapse\.ports is '2rw'"),
-        ('overflow = "refuse"', 'overflow = "dram"', "does not support; allowed are"),
+        ("[dram]\nbus_bits = 64", "[dram]\nwidth = 64", "dram.bus_bits is missing"),
         ('overflow = "refuse"', 'file = "x"', "file is an unknown key"),
         ("lanes = 16", "lanes = ", "cannot be read as TOML"),
         ('technology = "28nm"', "technology = 28", "technology is 28; allowed is"),
@@ -163,3 +166,13 @@ def test_data_folder_looks_inside_the_package_first_and_beside_it_second(tmp_pat
     assert data_folder("hw_models", package) == package / "hw_models"
     with pytest.raises(ValueError, match="unknown"):
         data_folder("secrets", package)
+
+
+def test_a_chip_that_overflows_to_dram_says_how_dram_is_reached(tmp_path: Path) -> None:
+    path = edited(tmp_path, 'overflow = "refuse"', 'overflow = "dram"')
+    assert load_chip(path).overflow == "dram"
+    text = path.read_text(encoding="utf-8")
+    begin, end = text.index("[dram]"), text.index("[voltage]")
+    path.write_text(text[:begin] + text[end:], encoding="utf-8")
+    with pytest.raises(UserError, match='overflow is "dram", which needs the table dram with bus_bits'):
+        load_chip(path)

@@ -26,7 +26,7 @@ from neurochip.network.shape import Fracs, layer_shapes
 from neurochip.pricing import RATIO_KEYS, Pricer
 from neurochip.report import load_schema
 from neurochip.rules.presets import find_rule
-from neurochip.run_directory import read_experiment
+from neurochip.run_directory import read_activity, read_experiment
 
 CHIP_TOO_SMALL = r"memories\.\w+ holds \d+ words .* but \d+ are needed"
 
@@ -62,9 +62,27 @@ def report_bytes(report: Report) -> bytes:
     return (report.directory / "report.json").read_bytes()
 
 
-def test_the_same_experiment_gives_the_same_bytes_and_the_golden_core_too(every_rule: Report, start: Start) -> None:
-    assert report_bytes(start(engine="reference")) == report_bytes(every_rule)
+def test_the_same_experiment_gives_the_same_bytes(every_rule: Report, start: Start) -> None:
     assert report_bytes(start(command="another command")) == report_bytes(every_rule)
+
+
+def test_golden_core_and_tick_model_give_the_same_bytes_when_all_samples_are_recorded(start: Start) -> None:
+    fast, reference = (start(engine=engine, run__activity_samples=1000) for engine in ("fast", "reference"))
+    assert report_bytes(reference) == report_bytes(fast)
+    costs = fast.result("ottt-o")["per_sample"]
+    assert costs["cycles_sampled"] is None
+    assert costs["stalls"]["event_wait"] > 0
+
+
+def test_the_tick_model_counts_all_samples_and_the_estimate_from_few_is_close(every_rule: Report, start: Start) -> None:
+    ticked = start(engine="reference")  # records 4 of 18 samples, as every_rule does
+    for rule in tiny.ALL_RULES:
+        exact, estimate = (report.result(rule)["per_sample"] for report in (ticked, every_rule))
+        assert exact["counts"] == estimate["counts"]
+        assert exact["cycles_sampled"] is None
+        assert estimate["cycles_sampled"]["n_recorded"] == 4
+        assert abs(estimate["cycles"] - exact["cycles"]) <= 2 * estimate["cycles_sampled"]["half_width"]
+        assert estimate["cycles"] != exact["cycles"]
 
 
 def test_another_seed_gives_another_report(start: Start) -> None:
@@ -132,8 +150,9 @@ def test_the_stored_activity_gives_the_costs_of_the_report(rule: str, every_rule
     result = every_rule.result(rule)
     assert len(train) == (1 if rule == "infer" else 2)
     assert [a.n_samples for a in (*train, *test)] == [18] * len(train) + [9]
-    assert result["per_sample"] == pricer.per_sample(train[-1])
-    assert result["per_sample_inference"] == pricer.per_sample(test[0])
+    recorded = read_activity(every_rule.directory)[rule]
+    assert result["per_sample"] == pricer.per_sample(train[-1], recorded.subset)
+    assert result["per_sample_inference"] == pricer.per_sample(test[0], recorded.test_subset)
     assert result["footprint_bits"] == pricer.footprint()
     if rule != "infer":
         assert result["per_sample"] != pricer.per_sample(train[0])
@@ -148,7 +167,8 @@ def test_the_energy_to_a_target_reached_at_once_is_that_of_the_first_epoch(start
     report = start(["ottt-o", "bptt"], run__target_accuracy=1e-9)
     for rule in ("ottt-o", "bptt"):
         pricer, train, _ = stored(report, rule, folder)
-        first = pricer.energy(pricer.count(train[0])).total_pj * 1e-6
+        subset = read_activity(report.directory)[rule].subset
+        first = pricer.energy(pricer.count(train[0], subset)).total_pj * 1e-6
         assert report.result(rule)["energy_to_accuracy"] == {"target": 1e-9, "energy_uj": first, "epoch": 1}
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from neurochip.chip import Chip, Memory, load_chip
+from neurochip.chip import Chip, Memory, load_chip, load_technology
 from neurochip.cost import check_capacity, clock_price, leakage_mw, price, unit_price
 from neurochip.cost.interpolation import weakest
 from neurochip.cost.logic import operation_price
-from neurochip.cost.sram import leaking_bits, macro_price
+from neurochip.cost.sram import leakage_per_bit, leaking_bits, macro_price
 from neurochip.counters import MEMORIES, OPERATIONS, Count
 from neurochip.errors import UserError
 
@@ -80,6 +80,11 @@ def _share(low: float, node: float, high: float) -> float:
 def test_parts_add_up_to_the_total() -> None:
     energy = price(COUNTS, 900.0, {"synapse": 10**6}, {"synapse": 128}, CHIP)
     leaves = sum(energy.by_memory.values()) + sum(energy.by_operation.values())
+    assert sum(energy.by_layer.values()) == pytest.approx(leaves, rel=1e-12)
+    in_layer_1 = [count for count in COUNTS if count.layer == 1]
+    assert energy.by_layer[1] == pytest.approx(
+        sum(count.number * unit_price(count.key, count.widths_bits, CHIP).pj for count in in_layer_1)
+    )
     assert energy.total_pj == leaves + energy.clock_pj + energy.leakage_pj
     assert sum(energy.by_phase.values()) == pytest.approx(leaves, rel=1e-12)
     assert sum(energy.by_kind.values()) == pytest.approx(energy.total_pj, rel=1e-12)
@@ -110,7 +115,37 @@ def test_everything_that_can_be_counted_has_a_price() -> None:
 
 
 def test_nothing_costs_nothing() -> None:
-    assert price([], 0.0, {}, {}, CHIP).total_pj == 0.0
+    nothing = price([], 0.0, {}, {}, CHIP)
+    assert (nothing.total_pj, nothing.low_pj, nothing.high_pj, nothing.energy_delay_pj_us) == (0.0, 0.0, 0.0, 0.0)
+    assert nothing.average_power_mw is None
+
+
+def test_power_and_energy_delay_product_follow_from_energy_and_latency() -> None:
+    energy = price(COUNTS, 900.0, {}, {}, CHIP)
+    assert energy.latency_us == pytest.approx(6.0)
+    assert energy.average_power_mw == pytest.approx(energy.total_pj / 6.0 / 1000)  # pJ/us = uW
+    assert energy.energy_delay_pj_us == pytest.approx(energy.total_pj * 6.0)
+
+
+def test_the_interval_is_the_energy_at_the_ends_of_every_spread() -> None:
+    dram = price([Count("dram_read", "history", 0, (64,), 2.0)], 0.0, {}, {}, CHIP)
+    assert (dram.low_pj, dram.high_pj) == (pytest.approx(128 * 20.3), pytest.approx(128 * 40.6))  # stated bounds
+    clock = price([], 10.0, {}, {}, CHIP)
+    assert clock.low_pj == pytest.approx(clock.total_pj / 1.3)  # a model without stated bounds
+    assert clock.high_pj == pytest.approx(clock.total_pj * 1.3)
+    look_up = price([Count("lut", "fire", 0, (6, 4), 5.0)], 0.0, {}, {}, CHIP)
+    assert look_up.high_pj == pytest.approx(look_up.total_pj * 2)  # an assumption
+
+
+def test_a_hop_is_priced_per_bit_and_with_the_supply_of_the_mesh() -> None:
+    assert unit_price("hop", (32,), CHIP).pj == pytest.approx(32 * 0.0719 * (0.9 / 0.775) ** 2)
+    assert unit_price("hop", (24,), CHIP).kind == "model"
+
+
+def test_clock_energy_moves_with_the_node_and_is_then_assumed() -> None:
+    moved = clock_price(CHIP.model_copy(update={"technology": load_technology("22nm")}))
+    assert moved.pj == pytest.approx(clock_price(CHIP).pj * (22 / 28) ** 0.647036)
+    assert moved.kind == "assumed"
 
 
 def test_other_lane_counts_scale_the_clock_and_are_assumed() -> None:
@@ -125,7 +160,17 @@ def test_other_lane_counts_scale_the_clock_and_are_assumed() -> None:
 @pytest.mark.parametrize(
     ("chip", "count", "message"),
     [
-        (with_logic(mul=()), Count("mac", "error", 0, (8, 8), 1), r"28nm\.toml: logic\.mul is missing"),
+        (
+            with_logic(mul=()),
+            Count("mac", "error", 0, (8, 8), 1),
+            r"28nm\.toml: logic\.mul is missing.*mac was counted on ottt-core-28nm",
+        ),
+        (
+            with_logic(node_exponent=None),
+            Count("shift", "fire", 0, (16,), 1),
+            r"28nm\.toml: logic\.node_exponent is missing",
+        ),
+        (with_technology(noc=None), Count("hop", "deliver", 0, (32,), 1), r"28nm\.toml: noc\.hop is missing.*hop was"),
         (with_logic(add=()), Count("compare", "fire", 0, (16,), 1), r"28nm\.toml: logic\.add is missing"),
         (with_logic(division=None), Count("div", "error", 0, (8,), 1), r"logic\.division is missing"),
         (with_logic(lut=()), Count("lut", "fire", 0, (4,), 1), r"logic\.lut is missing"),
@@ -147,13 +192,14 @@ def test_a_count_without_a_price_is_an_error_that_names_it(chip: Chip, count: Co
 def test_missing_clock_leakage_and_macro_prices_are_errors() -> None:
     with pytest.raises(UserError, match=r"clock_energy is missing"):
         price([], 1.0, {}, {}, CHIP.model_copy(update={"clock_energy": None}))
-    with pytest.raises(UserError, match=r"sram_leakage is missing"):
-        price([], 1.0, {"trace": 8}, {"trace": 128}, CHIP.model_copy(update={"sram_leakage": None}))
+    assert TECH.sram is not None
+    leakless = with_technology(sram=TECH.sram.model_copy(update={"leakage": ()}))
+    with pytest.raises(UserError, match=r"sram_leakage is missing, and .*28nm\.toml has no sram\.leakage"):
+        price([], 1.0, {"trace": 8}, {"trace": 128}, leakless.model_copy(update={"sram_leakage": None}))
     with pytest.raises(UserError, match=r"register\.leakage is missing"):
         price([], 1.0, {"event_fifo": 8}, {"event_fifo": 12}, with_technology(register_=None))
     with pytest.raises(UserError, match=r"memories\.gradient is missing, but 8 bits of it are used"):
         price([], 1.0, {"gradient": 8}, {"gradient": 8}, CHIP.model_copy(update={"memories": {}}))
-    assert TECH.sram is not None
     no_macros = with_technology(sram=TECH.sram.model_copy(update={"macros": ()}))
     with pytest.raises(UserError, match=r"sram\.macros has no anchor of 128 bits"):
         unit_price("synapse_read", (128,), no_macros)
@@ -170,6 +216,15 @@ def test_leaking_bits_are_whole_banks_of_whole_macros() -> None:
     assert leaking_bits(1, 96, memory) == 1024 * 128  # 96 bits lie in a 128-bit macro
     assert leaking_bits(1, 12, bank(16, storage="register")) == 16 * 12
     assert leakage_mw({"synapse": 512 * 1024 * 8}, {"synapse": 128}, CHIP) == pytest.approx(512 * 8192 * 0.3e-6)
+
+
+def test_a_chip_without_its_own_sram_leakage_takes_that_of_its_technology() -> None:
+    own = leakage_per_bit(CHIP.memories["synapse"], CHIP)
+    assert (own.value, own.kind) == (0.3, "assumed")
+    from_technology = leakage_per_bit(CHIP.memories["synapse"], CHIP.model_copy(update={"sram_leakage": None}))
+    share = _share(22, 28, 45)  # 32 nm, where CACTI's figure is an anomaly, is no anchor
+    assert from_technology.value == pytest.approx(0.88 ** (1 - share) * 0.64**share)
+    assert from_technology.kind == "model"
 
 
 def test_a_network_that_does_not_fit_is_refused_or_grown() -> None:

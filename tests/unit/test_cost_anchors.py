@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -70,11 +71,40 @@ def test_logic_hits_its_anchors(node_nm: int, operation: str, widths: tuple[int,
     assert operation_price(operation, widths, TECH, LOGIC_V, node_nm).pj == pytest.approx(pj, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("operation", "widths", "pj"),
+    [
+        ("add", (4,), 0.03 / 2),  # below the narrowest anchor: proportional, so never 0 or less
+        ("add", (64,), 0.1 * 2),
+        ("mul", (4, 4), 0.2 / 4),
+        ("mul", (4, 16), 0.2),
+        ("mul", (64, 32), 3.1 * 2),
+    ],
+)
+def test_outside_the_anchor_widths_logic_is_proportional(operation: str, widths: tuple[int, ...], pj: float) -> None:
+    assert operation_price(operation, widths, TECH, LOGIC_V, 45).pj == pytest.approx(pj)
+
+
 def test_division_is_one_subtraction_and_two_register_bits_per_bit() -> None:
     # at 45 nm: 32-bit adder 0.1 pJ; registers move from 40 to 45 nm as the 32-bit adder does
     at_40 = operation_price("add", (32,), TECH, LOGIC_V, 40).pj
     step = 0.1 + 2 * 32 * 0.009 * 0.1 / at_40
     assert operation_price("div", (23, 32), TECH, LOGIC_V, 45).pj == pytest.approx(23 * step)
+
+
+@pytest.mark.parametrize("node_nm", [5, 65])
+@pytest.mark.parametrize(
+    "at",
+    [
+        lambda node: operation_price("add", (8,), TECH, LOGIC_V, node),
+        lambda node: operation_price("shift", (8,), TECH, LOGIC_V, node),  # moved by the exponent, which ends there too
+        lambda node: operation_price("hop", (8,), TECH, LOGIC_V, node),
+        lambda node: macro_price(64, 1024, "read", TECH, LOGIC_V, node),
+    ],
+)
+def test_no_price_is_extrapolated_beyond_its_nodes(node_nm: int, at: Callable[[int], Price]) -> None:
+    with pytest.raises(UserError, match=r"28nm\.toml|node_nm is"):
+        at(node_nm)
 
 
 def test_between_nodes_the_logarithms_are_linear() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from neurochip.counters import COUNTER_KEYS
+from neurochip.counters import COUNTER_KEYS, STALL_CAUSES
 
 
 @pytest.fixture
@@ -28,13 +28,16 @@ def test_generated_tables_are_up_to_date(script: Any) -> None:
 
 def test_a_stale_table_is_replaced_and_the_text_around_it_kept(script: Any, tmp_path: Path) -> None:
     page = tmp_path / "counting.md"
-    begin, end = script.BEGIN.format(name="counters"), script.END.format(name="counters")
-    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    stale = "\nbetween\n".join(
+        f"{script.BEGIN.format(name=name)}\nold\n{script.END.format(name=name)}" for name in ("counters", "stalls")
+    )
+    page.write_text(f"before\n{stale}\nafter\n", encoding="utf-8")
     (text,) = script.updated_pages(tmp_path).values()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
+    assert "\nbetween\n" in text
     assert "old" not in text
-    assert all(text.count(f"| `{key}` |") == 1 for key in COUNTER_KEYS)
+    assert all(text.count(f"| `{key}` |") == 1 for key in (*COUNTER_KEYS, *STALL_CAUSES))
 
 
 def test_a_page_without_marks_is_refused(script: Any) -> None:

@@ -10,6 +10,7 @@ from neurochip.errors import UserError
 from neurochip.microarch import (
     footprint_bits,
     footprint_words,
+    spilled_memories,
     steps_where_history_equals_weights,
     steps_where_history_leaves_chip,
     word_bits,
@@ -42,6 +43,7 @@ class Chip:
     history_word_bits: int = 16
     div_cycles: int = 24
     pipeline_latency_cycles: int = 6
+    overflow: str = "refuse"
 
 
 def network(sizes: tuple[int, ...], rule: str, n_steps: int = 20, **changes: object) -> CoreSpec:
@@ -225,3 +227,27 @@ def test_a_chip_without_history_memory_has_no_such_step_and_a_useless_word_is_re
     assert steps_where_history_leaves_chip(spec, Chip({})) is None
     with pytest.raises(UserError, match="history_word_bits of the chip is 0"):
         steps_where_history_leaves_chip(spec, Chip({"history": Memory(10)}, history_word_bits=0))
+
+
+# 7-10-6-5, 20 steps: 60 words of weights, as many of gradients, 200 of history.
+NEEDED = {"synapse": 60, "gradient": 60, "history": 200, "neuron": 9, "trace": 7, "error": 12}
+
+
+@pytest.mark.parametrize("spilling", ["synapse", "gradient", "history"])
+def test_a_memory_one_word_too_small_lies_in_dram_as_a_whole(spilling: str) -> None:
+    held = {name: Memory(words) for name, words in NEEDED.items()}
+    spec = network((7, 10, 6, 5), "bptt")
+    assert spilled_memories(spec, Chip(held, overflow="dram")) == frozenset()
+    small = held | {spilling: Memory(NEEDED[spilling] - 1)}
+    assert spilled_memories(spec, Chip(small, overflow="dram")) == {spilling}
+    del held[spilling]
+    assert spilled_memories(spec, Chip(held, overflow="dram")) == {spilling}
+    assert spilled_memories(spec, Chip(held, overflow="refuse")) == frozenset()
+    assert spilled_memories(spec, Chip(held, overflow="grow")) == frozenset()
+
+
+def test_only_what_the_rule_stores_can_lie_in_dram_and_never_potentials_traces_or_errors() -> None:
+    nothing = Chip({}, overflow="dram")
+    assert spilled_memories(network((7, 10, 6, 5), "infer"), nothing) == {"synapse"}
+    assert spilled_memories(network((7, 10, 6, 5), "ottt-a"), nothing) == {"synapse", "gradient"}
+    assert spilled_memories(network((7, 10, 6, 5), "bptt-o"), nothing) == {"synapse", "history"}

@@ -38,6 +38,7 @@ NEVER_IMPORTS = {
     },
     "neurochip.report": {"neurochip.core", "neurochip.rules"},
     "neurochip.rules": {"neurochip.cost", "neurochip.chip"},
+    "neurochip.silicon": {"neurochip.core", "neurochip.reference", "neurochip.rules"},
 }
 ONLY_IN = {"tonic": {"neurochip.tasks"}, "torch": set[str](), "spikingjelly": set[str]()}
 HEAVY = {"dask", "h5py", "jinja2", "matplotlib", "nir", "numba", "optuna", "scipy", "sklearn", "tonic"}

@@ -19,6 +19,7 @@ from neurochip.network.shape import Fracs, layer_shapes
 from neurochip.pricing import RATIO_KEYS, Pricer, eventful_activity, history_section, numerics, ratios
 from neurochip.rules.presets import RULES
 from neurochip.spec import CoreSpec
+from neurochip.technology import Technology
 
 CHIP = load_chip("ottt-core-28nm")
 FRACS = Fracs(weight=(7, 6, 5), membrane=(9, 8), trace=(6, 5, 4), error=(7, 6, 5), readout=8)
@@ -39,6 +40,12 @@ def without_logic(name: str) -> Chip:
     empty = None if name == "division" else ()
     logic = CHIP.technology.logic.model_copy(update={"register_" if name == "register" else name: empty})
     return CHIP.model_copy(update={"technology": CHIP.technology.model_copy(update={"logic": logic})})
+
+
+def leakless_technology() -> Technology:
+    sram = CHIP.technology.sram
+    assert sram is not None
+    return CHIP.technology.model_copy(update={"sram": sram.model_copy(update={"leakage": ()})})
 
 
 @pytest.mark.parametrize("rule", RULE_NAMES)
@@ -65,7 +72,8 @@ def test_a_price_that_is_never_needed_may_be_missing(name: str, changes: dict[st
 
 @pytest.mark.parametrize(
     ("update", "words"),
-    [({"clock_energy": None}, "clock_energy is missing"), ({"sram_leakage": None}, "sram_leakage"),
+    [({"clock_energy": None}, "clock_energy is missing"),
+     ({"sram_leakage": None, "technology": leakless_technology()}, "sram_leakage"),
      ({"memories": {k: v for k, v in CHIP.memories.items() if k != "event_fifo"}}, "memories.event_fifo is missing"),
      ({"microarchitecture": "abacus"}, "abacus")],
 )  # fmt: skip
@@ -111,6 +119,11 @@ def test_per_sample_is_the_mean_and_totals_are_sums_of_its_parts(rule: str) -> N
     parts = sum(energy["by_memory"].values()) + sum(energy["by_operation"].values())
     assert energy["total"] == pytest.approx(parts + energy["clock"] + energy["leakage"])
     assert sum(energy["by_kind"].values()) == pytest.approx(energy["total"])
+    assert len(energy["by_layer"]) == len(pricer.spec.layers)
+    assert sum(energy["by_layer"]) == pytest.approx(parts)
+    assert energy["low"] < energy["total"] < energy["high"]
+    assert one["average_power_mw"] == pytest.approx(energy["total"] / one["latency_us"] / 1000)
+    assert one["energy_delay_pj_us"] == pytest.approx(energy["total"] * one["latency_us"])
     assert sum(phase["energy_pj"] for phase in one["by_phase"].values()) == pytest.approx(parts)
     assert sum(phase["cycles"] for phase in one["by_phase"].values()) == pytest.approx(one["cycles"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +18,16 @@ from neurochip.activity import FIELD_INDEX
 from neurochip.experiment import _Workers
 from neurochip.listener import Silent
 from neurochip.network.calibrate import epoch_order
+from neurochip.recording import inference_subset_of, subset_of
 from neurochip.rules.presets import find_rule
 from neurochip.setup import Run, Setup, prepare_setup
-from neurochip.training import Interrupted, Outcome, Training, TrainingState, subset_of, train
+from neurochip.training import (
+    Interrupted,
+    Outcome,
+    Training,
+    TrainingState,
+    train,
+)
 
 N_TRAIN, N_VALIDATION, N_TEST = tiny.SPLITS.values()
 
@@ -57,12 +65,13 @@ def assert_same(one: Outcome, other: Outcome) -> None:
         if a.activity is not None:
             assert np.array_equal(a.activity.totals, b.activity.totals)
             assert (a.activity.n_samples, a.activity.n_applies) == (b.activity.n_samples, b.activity.n_applies)
-    assert (one.subset is None) == (other.subset is None)
-    if one.subset is not None:
-        assert np.array_equal(one.subset.sample_indices, other.subset.sample_indices)
-        assert one.subset.bitmaps.keys() == other.subset.bitmaps.keys()
-        for name, bitmap in one.subset.bitmaps.items():
-            assert np.array_equal(bitmap, other.subset.bitmaps[name])
+    for subset, twin in ((one.subset, other.subset), (one.test_subset, other.test_subset)):
+        assert (subset is None) == (twin is None)
+        if subset is not None:
+            assert np.array_equal(subset.sample_indices, twin.sample_indices)
+            assert subset.bitmaps.keys() == twin.bitmaps.keys()
+            for name, bitmap in subset.bitmaps.items():
+                assert np.array_equal(bitmap, twin.bitmaps[name])
 
 
 class RecordingCore:
@@ -172,8 +181,9 @@ def test_bitmaps_of_all_samples_add_up_to_the_activity(rule: str, make_setup) ->
     outcome = train(setup.core(run_of(setup), None), training, None)
     assert list(outcome.subset.sample_indices) == list(epoch_order(3, 0, N_TRAIN))
     totals, bitmaps = outcome.epochs[0].activity.totals, outcome.subset.bitmaps
-    fields = {"event": "events", "trace": "trace_nonzero", "psi": "psi_nonzero", "signal": "signal_nonzero"}
-    expected = {"infer": 3, "ottt-o": 3 + 2 + 2 + 3, "bptt": 3 + 2 + 3}  # the readout keeps no trace and has no psi
+    fields = {"event": "events", "graded": "graded_events", "trace": "trace_nonzero", "psi": "psi_nonzero",
+              "signal": "signal_nonzero"}  # fmt: skip
+    expected = {"infer": 4, "ottt-o": 4 + 2 + 2 + 3, "bptt": 4 + 2 + 3}  # the readout keeps no trace and has no psi
     assert len(bitmaps) == expected[rule]
     for name, bitmap in bitmaps.items():
         signal, layer = name.split("/")
@@ -187,6 +197,44 @@ def test_bitmaps_lie_beside_the_sample_they_belong_to(make_setup) -> None:
     chosen = epoch_order(3, 1, N_TRAIN)[subset_of(3, 1, N_TRAIN, 4)]
     assert np.array_equal(outcome.subset.sample_indices, chosen)
     assert np.array_equal(outcome.subset.bitmaps["event/0"].sum(axis=1) > 0, setup.task.train.counts()[chosen] > 0)
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize("chunk_samples", [1, 4])
+def test_test_samples_are_recorded_in_the_final_evaluation(engine: str, chunk_samples: int, make_setup) -> None:
+    setup = dataclasses.replace(make_setup("ottt-o"), engine=engine)
+    outcome = train(setup.core(run_of(setup), None), make_training(setup, chunk_samples=chunk_samples), None)
+    chosen = inference_subset_of(3, setup.task.test.n_samples, 4)
+    recorded = outcome.test_subset
+    assert np.array_equal(recorded.sample_indices, chosen)
+    assert set(recorded.bitmaps) == {"event/0", "event/1", "event/2", "graded/0"}
+    again = setup.core(run_of(setup), None)
+    again.restore(outcome.weights, again.registers)
+    expected = again.run(setup.task.test, chosen, learn=False, end_of_epoch=False, probe=()).activity
+    for layer in range(3):
+        events = recorded.bitmaps[f"event/{layer}"].sum(axis=(0, 2))
+        assert np.array_equal(events, expected.totals[:-1, layer, FIELD_INDEX["events"]])
+
+
+def test_as_many_test_samples_are_recorded_as_asked_for_and_none_without(make_setup) -> None:
+    setup = make_setup("ottt-o")
+    for size, expected in ((99, setup.task.test.n_samples), (1, 1)):
+        training = make_training(setup, subset_samples=size, n_epochs=1)
+        outcome = train(setup.core(run_of(setup), None), training, None)
+        assert len(outcome.test_subset.sample_indices) == expected
+    none = train(setup.core(run_of(setup), None), make_training(setup, subset_samples=0, n_epochs=1), None)
+    assert (none.subset, none.test_subset) == (None, None)
+
+
+def test_rows_below_the_trace_gate_are_not_recorded_as_updated(make_setup) -> None:
+    setup = make_setup("ottt-o", precision__trace={"bits": 8, "gate": 20})
+    training = make_training(setup, subset_samples=99, n_epochs=1, trace_gate=20)
+    outcome = train(setup.core(run_of(setup), None), training, None)
+    rows, traces = (outcome.subset.bitmaps[f"{name}/0"] for name in ("presynaptic", "trace"))
+    counted = outcome.epochs[0].activity.totals[:-1, 0, FIELD_INDEX["presynaptic_rows"]]
+    assert np.array_equal(rows.sum(axis=(0, 2)) + N_TRAIN, counted)  # and the bias row of every sample and step
+    assert (rows & ~traces).sum() == 0
+    assert rows.sum() < traces.sum()
 
 
 def waits_for(stop: threading.Event, ended: list[str], name: str) -> Callable[[], Any]:

@@ -66,6 +66,7 @@ def count_signal(counts: dict[str, int], signal: Sequence[int], lanes: int, rows
     counts["signal_nonzero"] += n_nonzero
     counts["signal_words"] += n_words
     counts["signal_steps"] += int(n_nonzero > 0)
+    counts["error_rows"] += rows_needing_error if n_nonzero else 0
     counts["error_words"] += rows_needing_error * n_words
     counts["error_products"] += rows_needing_error * n_nonzero
 

@@ -1,0 +1,154 @@
+"""`neurochip cost`: price a network without training it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neurochip.cli import options
+from neurochip.cli.options import overrides_of
+from neurochip.errors import UserError
+
+if TYPE_CHECKING:
+    from neurochip.estimate import Asked
+
+RUN_FILE = "activity.h5"
+
+
+def cost(
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZES|FILE",
+            help="Sizes such as 512-128-10 (inputs, dense hidden layers, classes), a network file with the keys "
+            "inputs, classes and layers, or an experiment file.",
+        ),
+    ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE,RULE,...",
+            help="Rules to price. [default: infer,sltt-o,ottt-o,bptt-o,ottt-a,bptt; with --activity those of the run]",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="T", help="Steps of a sample (task.steps).")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R[,R...]",
+            help="Events per input and step: one number for all layers, or one for the inputs and each hidden layer. "
+            "[default: 0.1, an assumption; the inputs of an experiment file: measured on its task]",
+        ),
+    ] = None,
+    psi: Annotated[
+        float | None, typer.Option(metavar="F", help="Share of hidden neurons with a surrogate. [default: 0.4]")
+    ] = None,
+    signal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F[,F]",
+            help="In steps with an error: share of the neurons with a surrogate that have a learning signal, and of "
+            "the outputs with an error. [default: 0.7,0.4]",
+        ),
+    ] = None,
+    signal_steps: Annotated[
+        float | None, typer.Option(metavar="F", help="Share of the steps with an error. [default: 0.6]")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(metavar="N", help="Samples to draw. [default: 16]")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the drawing. [default: 1]")] = None,
+    activity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Price what a finished run did instead: its folder, or the activity.h5 in it.",
+        ),
+    ] = None,
+    chip: options.ChipName = None,
+    settings: options.Set = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Price a network and its rules without training it."""
+    drawn = {
+        "--rate": rate, "--psi": psi, "--signal": signal, "--signal-steps": signal_steps, "--samples": samples,
+        "--seed": seed,
+    }  # fmt: skip
+    if activity is not None:
+        others = {"--network": network, "--steps": steps, **drawn, "--set": settings}
+        given = [name for name, value in others.items() if value is not None and value != []]
+        if given:
+            raise UserError(
+                f"{given[0]} cannot be given with --activity, as network and activity are those of the run; allowed "
+                "are --rules, --chip, --json and --quiet"
+            )
+        document = _of_run(activity, rules, chip)
+    elif network is None:
+        raise UserError("neither --network nor --activity is given; for example --network 512-128-10")
+    else:
+        overrides = overrides_of(settings, chip, rules)
+        overrides = (*overrides, f"task.steps={steps}") if steps is not None else overrides
+        document = _of_network(network, overrides, _asked(drawn), quiet)
+    _print(document, as_json)
+
+
+def _of_run(activity: Path, rules: str | None, chip: str | None) -> dict[str, Any]:
+    from neurochip.estimate import cost_of_run
+    from neurochip.repricing import load_run
+
+    directory = activity.parent if activity.name == RUN_FILE else activity
+    names = None if rules is None else [name.strip() for name in rules.split(",")]
+    return cost_of_run(load_run(directory), names, chip)
+
+
+def _of_network(network: str, overrides: tuple[str, ...], asked: Asked, quiet: bool) -> dict[str, Any]:
+    from neurochip.cli.progress import progress_for
+    from neurochip.estimate import cost_from_rates
+    from neurochip.network.named import named_network
+
+    with progress_for(quiet) as progress:
+        return cost_from_rates(named_network(network, overrides), asked, progress)
+
+
+def _asked(drawn: dict[str, Any]) -> Asked:
+    """What the options assume; those not given keep their defaults."""
+    from neurochip.estimate import Asked
+
+    given: dict[str, Any] = {
+        "rates": _numbers("--rate", drawn["--rate"]),
+        "psi": drawn["--psi"],
+        "signal": _numbers("--signal", drawn["--signal"]),
+        "signal_steps": drawn["--signal-steps"],
+        "n_samples": drawn["--samples"],
+        "seed": drawn["--seed"],
+    }
+    if given["signal"] is not None:
+        if len(given["signal"]) > 2:
+            raise UserError(f"--signal {drawn['--signal']}: allowed are one or two numbers")
+        given["signal"] = (given["signal"] * 2)[:2]
+    if given["seed"] is not None and given["seed"] < 0:
+        raise UserError(f"--seed is {given['seed']}; allowed are whole numbers from 0")
+    return Asked(**{key: value for key, value in given.items() if value is not None})
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"{option} {text}: is not a list of numbers; for example {option} 0.05,0.2") from error
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    from rich.console import Console
+
+    from neurochip.report.cost_console import print_cost
+
+    print_cost(document, Console())

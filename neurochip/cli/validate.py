@@ -1,0 +1,107 @@
+"""`neurochip validate`: published silicon, computed again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from neurochip.cli import options
+
+if TYPE_CHECKING:
+    from neurochip.silicon import Check, Summary
+
+FAILED = 1
+FILE_WIDTH = 300  # of a table in a file or a pipe, which has no edge to fit
+HEADINGS = ("what", "published", "predicted", "unit", "error %", "tolerance %", "", "role", "method", "grade", "source")
+NUMBERS = ("published", "predicted", "error %", "tolerance %")
+
+
+def validate(as_json: options.Json = False) -> None:
+    """Hold the models against the figures of published silicon.
+
+    Exit code 1 if a check fails.
+    """
+    from neurochip.silicon import all_checks, summary
+
+    checks = all_checks()
+    result = summary(checks)
+    if as_json:
+        typer.echo(json.dumps(_document(checks, result), indent=1, ensure_ascii=False))
+    else:
+        _print_table(checks)
+        typer.echo(f"{result.sentence}. Only predictions validate the model; docs/silicon.md says what the roles mean.")
+    for check in result.failed:
+        typer.echo(
+            f"neurochip: {check.group}, {check.name}: published {check.published:g}, predicted {check.predicted:.6g} "
+            f"{check.unit}, tolerance {check.tolerance_percent:g} % ({check.role})",
+            err=True,
+        )
+    if result.failed:
+        raise typer.Exit(FAILED)
+
+
+def _document(checks: Sequence[Check], result: Summary) -> dict[str, Any]:
+    rows = []
+    for check in checks:
+        error = check.error_percent
+        row = asdict(check) | {"error_percent": error if math.isfinite(error) else None, "holds": check.holds}
+        rows.append(row)
+    roles = {role: {"number": number, "held": result.held[role]} for role, number in result.number.items()}
+    return {"checks": rows, "roles": roles, "summary": result.sentence, "failed": len(result.failed)}
+
+
+def table_rows(checks: Sequence[Check]) -> list[tuple[str, ...]]:
+    """Cells of the table: one line per check, but one line for an exact group that holds."""
+    rows: list[tuple[str, ...]] = []
+    for (group, role), found in itertools.groupby(checks, key=lambda check: (check.group, check.role)):
+        members = list(found)
+        equal = [check for check in members if check.holds]
+        if role == "exact" and len(equal) > 1:
+            first = members[0]
+            numbers = f"{len(members)} numbers", f"{len(equal)} equal"
+            source = first.source if len({check.source for check in members}) == 1 else f"{first.source}, and others"
+            rows.append((group, *numbers, "", "", "0", "yes", role, first.method, first.grade, source))
+            members = [check for check in members if not check.holds]
+        rows += [_cells(check) for check in members]
+    return rows
+
+
+def _cells(check: Check) -> tuple[str, ...]:
+    is_bound = check.role == "bound"
+    return (
+        f"{check.group}: {check.name}",
+        f"{'≤ ' if is_bound else ''}{check.published:.4g}",
+        f"{check.predicted:.4g}",
+        check.unit if check.unit != "1" else "",
+        f"{check.error_percent:+.1f}",
+        f"{check.tolerance_percent:g}",
+        "yes" if check.holds else "NO",
+        check.role,
+        check.method,
+        check.grade,
+        check.source,
+    )
+
+
+def _print_table(checks: Sequence[Check]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in HEADINGS:
+        wraps = heading in ("what", "source")
+        table.add_column(heading, no_wrap=not wraps, justify="right" if heading in NUMBERS else "left")
+    for row in table_rows(checks):
+        table.add_row(*(Text(cell, style="bold red" if cell == "NO" else "") for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, FILE_WIDTH))
+    console.print(table)

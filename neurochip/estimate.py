@@ -1,0 +1,284 @@
+"""The story of `neurochip cost`: price a network without training it.
+
+Either rates -> synthetic bitmaps -> activity -> counts -> price, or the activity of a finished run -> counts -> price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurochip._version import __version__
+from neurochip.activity import Activity
+from neurochip.comparison import add_ratios, chip_section
+from neurochip.config import Experiment
+from neurochip.errors import UserError
+from neurochip.listener import Listener, Silent
+from neurochip.microarch.interface import Gates
+from neurochip.microarch.replay import at_word_widths, replayed_epoch
+from neurochip.network.calibrate import assumed_fracs
+from neurochip.network.named import NamedNetwork
+from neurochip.network.resolve import Lanes, core_spec
+from neurochip.network.shape import Fracs, LayerShape, layer_shapes, leak_factor
+from neurochip.priced import PricedRule
+from neurochip.pricing import Pricer, history_section
+from neurochip.rules.presets import DEFAULT_COMPARISON, Rule, find_rule
+from neurochip.sensitivity import sensitivity
+from neurochip.setup import chip_of
+from neurochip.spec import CoreSpec
+from neurochip.synthetic import Assumed, activity_of_drawing, draw_events, draw_trace
+
+if TYPE_CHECKING:
+    from neurochip.repricing import SavedRun
+
+SCHEMA = "neurochip-cost/1"
+DEFAULT_RATE = 0.1
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is assumed where no run says it.
+
+    Attributes:
+        rates: events per input and step: one for all layers, or one per layer (inputs, then hidden layers); empty: the
+            rate of the task if there is one, else DEFAULT_RATE.
+        psi, signal_steps, signal: as in `neurochip.synthetic.Assumed`.
+        n_samples, seed: of the drawing.
+    """
+
+    rates: tuple[float, ...] = ()
+    psi: float = Assumed.psi
+    signal_steps: float = Assumed.signal_steps
+    signal: tuple[float, float] = Assumed.signal
+    n_samples: int = 16
+    seed: int = 1
+
+
+def cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener | None = None) -> Numbers:
+    """Price the rules of an experiment at assumed rates; returns the document of docs/cost.md.
+
+    Raises:
+        UserError: anything wrong with network, rules, rates or chip, or a network that does not fit the chip.
+    """
+    try:
+        return _cost_from_rates(network, asked, listener or Silent())
+    except UserError as error:
+        raise UserError(f"{network.source}: {error}") from error
+
+
+def _cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener) -> Numbers:
+    experiment = network.experiment
+    n_inputs, n_classes, task_rate = _ends(network, listener)
+    shapes = layer_shapes(experiment, n_inputs, n_classes)
+    rate, origin = _rates(asked, len(shapes), task_rate)
+    assumed = Assumed(rate, asked.psi, asked.signal_steps, asked.signal)
+    assumed.check()
+    if asked.n_samples < 1:
+        raise UserError(f"--samples is {asked.n_samples}; allowed are whole numbers from 1")
+    rules = [find_rule(name) for name in experiment.run.rules or DEFAULT_COMPARISON]
+    fracs = _fracs(experiment, shapes, assumed, asked)
+    table = experiment.chip
+    chip, gates = chip_of(experiment), Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate)
+    lanes = Lanes(chip.lanes, chip.trace_lanes)
+    pricers = [Pricer(chip, gates, core_spec(experiment, rule, shapes, fracs, lanes)) for rule in rules]
+    batch = max(pricer.spec.batch for pricer in pricers)
+    n_samples = -(-asked.n_samples // batch) * batch  # whole batches, the same samples for every rule
+    priced = [_drawn(rule, pricer, assumed, n_samples, asked.seed) for rule, pricer in zip(rules, pricers, strict=True)]
+    activity = {
+        "source": "assumed",
+        "rate": list(rate),
+        "rate_source": origin,
+        **{key: asdict(assumed)[key] for key in ("psi", "signal_steps", "signal")},
+        "n_samples": n_samples,
+        "seed": asked.seed,
+    }
+    inference = {
+        one.rule.name: one.pricer.per_sample(replace(one.activity, learning=False), one.trace) for one in priced
+    }
+    return _document(experiment, priced, inference, activity)
+
+
+def _ends(network: NamedNetwork, listener: Listener) -> tuple[int, int, float | None]:
+    """Inputs, classes, and the share of inputs with an event in a step, where a task says it."""
+    if network.n_inputs is not None and network.n_classes is not None:
+        return network.n_inputs, network.n_classes, None
+    from neurochip.setup import task_settings
+    from neurochip.tasks import load_task
+
+    experiment = network.experiment
+    listener.message(f"loading task {experiment.task.name}")
+    task = load_task(task_settings(experiment), network.base_dir, experiment.run.seed, listener.message)
+    cells = max(1, task.train.n_samples * task.n_steps * task.n_inputs)
+    return task.n_inputs, len(task.classes), len(task.train.addresses) / cells
+
+
+def _rates(asked: Asked, n_layers: int, task_rate: float | None) -> tuple[tuple[float, ...], str]:
+    if not asked.rates:
+        if task_rate is None:
+            return (DEFAULT_RATE,) * n_layers, "assumed"
+        return (task_rate, *(DEFAULT_RATE,) * (n_layers - 1)), "inputs: measured on the task; hidden layers: assumed"
+    if len(asked.rates) not in (1, n_layers):
+        raise UserError(
+            f"--rate has {len(asked.rates)} values; allowed is one, or one for the inputs and each hidden layer, "
+            f"{n_layers}"
+        )
+    return asked.rates * (n_layers if len(asked.rates) == 1 else 1), "given"
+
+
+def _fracs(experiment: Experiment, shapes: tuple[LayerShape, ...], assumed: Assumed, asked: Asked) -> Fracs:
+    """Formats as calibration would choose them for traces of these events."""
+    traces = []
+    for index, (shape, rate) in enumerate(zip(shapes, assumed.rate, strict=True)):
+        events = draw_events((asked.n_samples, experiment.task.steps, shape.n_in), rate, asked.seed, index)
+        traces.append(_real_traces(events, leak_factor(shape.trace_leak)))
+    return assumed_fracs(experiment, shapes, assumed.rate, traces)
+
+
+def _real_traces(events: NDArray[np.bool_], leak: float) -> NDArray[np.float64]:
+    value = np.zeros(events[:, 0].shape)
+    traces = np.zeros(events.shape)
+    for t in range(events.shape[1]):
+        value = leak * value + events[:, t]
+        traces[:, t] = value
+    return traces
+
+
+def _drawn(rule: Rule, pricer: Pricer, assumed: Assumed, n_samples: int, seed: int) -> PricedRule:
+    pricer.check()
+    trace = draw_trace(assumed, pricer.spec, n_samples, seed)
+    activity = activity_of_drawing(trace, pricer.spec, pricer.chip.lanes, pricer.chip.trace_lanes)
+    return PricedRule(rule, pricer, activity, trace)
+
+
+def cost_of_run(run: SavedRun, rules: Sequence[str] | None, chip_name: str | None) -> Numbers:
+    """Price the activity of a finished run; on its own chip the costs are those of its report.json.
+
+    Args:
+        run: the finished run.
+        rules: those of the run to price (default: all).
+        chip_name: another chip than that of the run.
+
+    Raises:
+        UserError: a rule that was not run, or a chip that cannot run one.
+    """
+    experiment = run.experiment
+    known = [result["rule"] for result in run.report["results"] if result["precision"] == "fixed"]
+    for name in rules or ():
+        if name not in known:
+            raise UserError(f"--rules {name}: is not in the run {run.directory}; allowed are {', '.join(known)}")
+    if chip_name is not None:
+        chip_table = experiment.chip.model_copy(update={"name": chip_name})
+        experiment = experiment.model_copy(update={"chip": chip_table})
+    table = experiment.chip
+    chip, gates = chip_of(experiment), Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate)
+    priced, inference = [], {}
+    for name in rules or known:
+        pricer = Pricer(chip, gates, run.spec(name, Lanes(chip.lanes, chip.trace_lanes)))
+        pricer.check()
+        recorded = run.recorded_of(name)
+        activity = _on_chip(recorded.epochs[-1], recorded.subset, pricer, run)
+        priced.append(PricedRule(find_rule(name), pricer, activity, recorded.subset))
+        if recorded.test is not None:
+            test = _on_chip(recorded.test, recorded.test_subset, pricer, run)
+            inference[name] = pricer.per_sample(test, recorded.test_subset)
+    activity_section = {"source": "run", "run": run.report["name"], "n_samples": priced[0].activity.n_samples}
+    return _document(experiment, priced, inference, activity_section)
+
+
+def _on_chip(activity: Activity, trace: Any, pricer: Pricer, run: SavedRun) -> Activity:
+    """The activity in the words of the chip; another microarchitecture counts the recorded samples alone."""
+    lanes = (pricer.chip.lanes, pricer.chip.trace_lanes)
+    other = pricer.chip.microarchitecture != run.report["chip"]["microarchitecture"]
+    if not other and (not activity.learning or lanes == (activity.synapse_lanes, activity.trace_lanes)):
+        return activity
+    if trace is None:
+        raise UserError(
+            f"{run.directory}: no sample was recorded (run.activity_samples = 0), which {pricer.chip.name} needs"
+        )
+    return (replayed_epoch if other else at_word_widths)(activity, trace, pricer.spec, *lanes)
+
+
+def _document(
+    experiment: Experiment, priced: Sequence[PricedRule], inference: dict[str, Numbers], activity: Numbers
+) -> Numbers:
+    chip, gates, spec = priced[0].pricer.chip, priced[0].pricer.gates, priced[0].pricer.spec
+    results = [_result(one, inference.get(one.rule.name)) for one in priced]
+    add_ratios(results)
+    tables = experiment.to_tables()
+    tables["chip"]["name"] = Path(tables["chip"]["name"]).name
+    network = _network_section(spec)
+    return {
+        "schema": SCHEMA,
+        "name": network["shape"],
+        "experiment": tables,
+        "network": network,
+        "n_steps": spec.n_steps,
+        "chip": chip_section(chip, gates, {one.rule.name: one.pricer for one in priced}),
+        "versions": {"neurochip": __version__},
+        "activity": activity,
+        "history": history_section({one.rule.name: one.pricer.spec for one in priced}, chip),
+        "results": results,
+        "sensitivity": sensitivity(priced),
+        "notes": _notes(activity),
+    }
+
+
+def _result(priced: PricedRule, inference: Numbers | None) -> Numbers:
+    rule, pricer = priced.rule, priced.pricer
+    return {
+        "rule": rule.name,
+        "precision": "fixed",
+        "group": rule.group,
+        "summary": rule.summary,
+        "footprint_bits": pricer.footprint(),
+        "per_sample": pricer.per_sample(priced.activity, priced.trace),
+        "per_sample_inference": inference,
+        "area_mm2": _area_section(pricer),
+    }
+
+
+def _area_section(pricer: Pricer) -> Numbers | None:
+    try:
+        area = pricer.area()
+    except UserError:  # the chip or its technology states no areas
+        return None
+    return {
+        "total": area.total_mm2,
+        "low": area.low_mm2,
+        "high": area.high_mm2,
+        "by_part": dict(area.by_part),
+        "by_kind": dict(area.by_kind),
+    }
+
+
+def _network_section(spec: CoreSpec) -> Numbers:
+    sizes = [spec.layers[0].n_in, *(layer.n_out for layer in spec.layers)]
+    return {
+        "layers": [{"kind": layer.kind, "n_in": layer.n_in, "n_out": layer.n_out} for layer in spec.layers],
+        "shape": "-".join(str(size) for size in sizes),
+        "n_weights": sum((layer.n_in + int(layer.bias)) * layer.n_out for layer in spec.layers),
+    }
+
+
+def _notes(activity: Numbers) -> list[str]:
+    notes = ["Energy is what the model of the chip gives, not a measurement."]
+    if activity["source"] == "run":
+        return notes
+    psi, steps, signal = activity["psi"], activity["signal_steps"], activity["signal"]
+    rates = ", ".join(f"{rate:.3g}" for rate in activity["rate"])
+    return [
+        *notes,
+        f"Nothing was trained: {activity['n_samples']} samples of independent events were drawn "
+        f"(seed {activity['seed']}). Rates ({activity['rate_source']}): {rates} events per input and step, of the "
+        f"inputs and the hidden layers. Assumed of learning: {psi:.3g} of the neurons have a surrogate, {steps:.3g} of "
+        f"the steps an error; in these {signal[0]:.3g} of the neurons with a surrogate have a signal, and "
+        f"{signal[1]:.3g} of the outputs an error.",
+        "Accuracy, and what a rule makes of the spikes while it learns, are not in these numbers: "
+        "run `neurochip compare`.",
+    ]

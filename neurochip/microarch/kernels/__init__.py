@@ -1,0 +1,1 @@
+"""Compiled recurrences of the microarchitectures; imported only where they run, so that numba loads late."""

@@ -1,0 +1,69 @@
+"""`neurochip cost`: what it prints, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command
+
+NETWORK = ("cost", "--network", "40-20-4", "--steps", "6", "--quiet")
+
+
+def test_it_prints_the_tables_and_says_what_is_assumed(call: Command) -> None:
+    done = call(*NETWORK, "--rules", "infer,ottt-o,bptt-o", "--rate", "0.05,0.2", "--samples", "3")
+    assert done.code == 0
+    for words in (
+        "40-20-4",
+        "T = 6 steps",
+        "3 samples drawn at 0.05, 0.2",
+        "ottt-o",
+        "EDP",
+        "area",
+        "Nothing was trained",
+    ):
+        assert words in done.out
+    assert "Energy of ottt-o over bptt-o" in done.out
+    assert "test" not in done.out.splitlines()[6]
+
+
+def test_json_is_the_document_alone(call: Command) -> None:
+    done = call(*NETWORK, "--rules", "bptt-o", "--json", "--psi", "0.2", "--signal", "0.3", "--seed", "4")
+    document = json.loads(done.out)
+    assert document["schema"] == "neurochip-cost/1"
+    assert document["activity"]["psi"] == 0.2
+    assert document["activity"]["signal"] == [0.3, 0.3]
+    assert document["activity"]["seed"] == 4
+    assert document["n_steps"] == 6
+
+
+def test_the_activity_of_a_run_has_the_costs_of_its_report(call: Command, small: Path, folder: Path) -> None:
+    assert call("compare", small, "--out", "run", "--quiet").code == 0
+    report = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
+    expected = [one["per_sample"] for one in report["results"] if one["precision"] == "fixed"]
+    for given in ("run", "run/activity.h5"):
+        document = json.loads(call("cost", "--activity", given, "--json").out)
+        assert [one["per_sample"] for one in document["results"]] == expected
+    assert "of the run digits-dvs" in call("cost", "--activity", "run").out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("cost",), "neither --network nor --activity"),
+        ((*NETWORK, "--activity", "run"), "--network cannot be given with --activity"),
+        ((*NETWORK, "--rate", "much"), "--rate much"),
+        ((*NETWORK, "--rate", "nan"), "--rate is nan"),
+        ((*NETWORK, "--signal", "0.1,0.2,0.3"), "one or two numbers"),
+        ((*NETWORK, "--seed", "-1"), "--seed is -1"),
+        ((*NETWORK, "--rules", "magic"), "'magic' is not a rule"),
+        ((*NETWORK, "--chip", "abacus"), "abacus"),
+        ((*NETWORK, "--set", "precision.weight.bits=99"), "--network 40-20-4 with --set: precision.weight.bits"),
+        (("cost", "--activity", "nowhere"), "nowhere"),
+        (("cost", "--network", "nowhere.toml"), "no such file"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(call: Command, words: tuple[str, ...], sentence: str) -> None:
+    assert sentence in call(*words).sentence()
