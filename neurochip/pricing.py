@@ -70,6 +70,9 @@ class Pricer:
 
     def _words_on_chip(self) -> dict[str, int]:
         """Words per memory, without the memories that lie in DRAM."""
+        storage = microarchitecture(self.chip.microarchitecture).storage
+        if storage is not None:
+            return dict(storage(self.spec, self.chip).words)
         spilled = spilled_memories(self.spec, self.chip)
         return {name: words for name, words in footprint_words(self.spec, self.chip).items() if name not in spilled}
 
@@ -81,12 +84,10 @@ class Pricer:
     def energy(self, counted: Counted) -> Energy:
         """Energy and latency of counts and cycles; leakage of the banks in use."""
         if cores := self._cores():
-            widths = word_bits(self.spec, self.chip)
-            chip = tiled(self.chip, len(cores))
-            return price(counted.counts, counted.cycles, used_bits(cores, widths, chip), widths, chip)
+            core_widths, chip = word_bits(self.spec, self.chip), tiled(self.chip, len(cores))
+            return price(counted.counts, counted.cycles, used_bits(cores, core_widths, chip), core_widths, chip)
         chip = self._capacity().chip
-        widths = word_bits(self.spec, chip)
-        words = self._words_on_chip()
+        words, widths = self._words_on_chip(), self._word_bits(chip)
         used = {name: words[name] * widths[name] for name in words}
         return price(counted.counts, counted.cycles, used, widths, chip)
 
@@ -96,7 +97,11 @@ class Pricer:
             core = area(self.chip, word_bits(self.spec, self.chip))
             return tiled_area(core, self.chip.mesh.columns * self.chip.mesh.rows)
         chip = self._capacity().chip
-        return area(chip, word_bits(self.spec, chip))
+        return area(chip, self._word_bits(chip))
+
+    def _word_bits(self, chip: Chip) -> Mapping[str, int]:
+        storage = microarchitecture(chip.microarchitecture).storage
+        return word_bits(self.spec, chip) if storage is None else storage(self.spec, chip).word_bits
 
     def per_sample(
         self, activity: Activity, trace: SampleTrace | None = None, clocked: Clocked | None = None
@@ -147,9 +152,17 @@ class Pricer:
                 "clock": energy.clock_pj,
                 "leakage": energy.leakage_pj,
                 "by_kind": dict(energy.by_kind),
+                "calibrated": self._calibrated_pj(counted.cycles, activity.learning),
             },
             "by_phase": phases,
         }
+
+    def _calibrated_pj(self, cycles: float, learning: bool) -> float | None:
+        """The same cycles at the energy of a whole cycle that was fitted to silicon; None for chips without a fit."""
+        fit = self.chip.calibrated
+        if fit is None:
+            return None
+        return cycles * (fit.learning if learning else fit.inference).value
 
     def footprint(self) -> dict[str, int]:
         """Bits per memory, and their total."""

@@ -25,7 +25,7 @@ from neurochip.microarch import reckon
 from neurochip.microarch.interface import ALL_GATES, ChipTiming, Counted, Gates, Sampled
 from neurochip.microarch.reckon import CYCLES_PER_WORD, NEURONS_PER_WORD, StepCost, step_cost
 from neurochip.microarch.reckon_network import check
-from neurochip.microarch.registry import register_microarchitecture
+from neurochip.microarch.registry import Storage, register_microarchitecture
 from neurochip.microarch.sampling import student_quantile
 from neurochip.microarch.shapes import ceil_div, keeps_trace, learns
 from neurochip.spec import CoreSpec
@@ -267,4 +267,17 @@ def _bitmaps(spec: CoreSpec, learning: bool, trace: SampleTrace | None) -> dict[
     return {name: trace.bitmaps[name] for name in widths}
 
 
-register_microarchitecture("reckon", "ReckOn, a published 28 nm chip: 256-256-16, replayed step by step", count)
+def storage(spec: CoreSpec, chip: ChipTiming) -> Storage:
+    """The SRAMs of the chip as they are, whatever network it runs; none of its banks is power-gated.
+
+    Raises:
+        UserError: a network or rule that ReckOn cannot run, or another chip's numbers.
+    """
+    check(spec, chip, ALL_GATES)
+    words = {name: memory.words for name, memory in chip.memories.items()}
+    return Storage(words, dict.fromkeys(words, WORD[0]))
+
+
+register_microarchitecture(
+    "reckon", "ReckOn, a published 28 nm chip: 256-256-16, replayed step by step", count, storage=storage
+)

@@ -40,26 +40,42 @@ CoresFunction = Callable[[CoreSpec, ChipTiming], tuple[CoreContents, ...]]
 
 
 @dataclass(frozen=True)
+class Storage:
+    """What a chip of another organisation than `footprint_words` stores: words, and bits of a word, per memory."""
+
+    words: Mapping[str, int]
+    word_bits: Mapping[str, int]
+
+
+StorageFunction = Callable[[CoreSpec, ChipTiming], Storage]
+
+
+@dataclass(frozen=True)
 class Microarchitecture:
     """Name, one-line description, and the function that turns activity into counts and cycles.
 
-    `cores` is None where a network lies on one core, with the words of `footprint_words`.
+    `cores` is None where a network lies on one core, `storage` where its memories hold the words of `footprint_words`.
     """
 
     name: str
     summary: str
     count: CountFunction
     cores: CoresFunction | None = None
+    storage: StorageFunction | None = None
 
 
 _MICROARCHITECTURES: dict[str, Microarchitecture] = {}
 
 
 def register_microarchitecture(
-    name: str, summary: str, count: CountFunction, cores: CoresFunction | None = None
+    name: str,
+    summary: str,
+    count: CountFunction,
+    cores: CoresFunction | None = None,
+    storage: StorageFunction | None = None,
 ) -> None:
     """Make `count(activity, spec, chip, gates, trace) -> Counted` the microarchitecture `name`."""
-    _MICROARCHITECTURES[name] = Microarchitecture(name, summary, count, cores)
+    _MICROARCHITECTURES[name] = Microarchitecture(name, summary, count, cores, storage)
 
 
 def list_microarchitectures() -> list[Microarchitecture]:

@@ -154,6 +154,11 @@ PRICE: tuple[Column, ...] = (
         "energy per sample with every price at its high end, in nJ",
         _cost("per_sample", "energy_pj", "high", per=1e3),
     ),
+    Column(
+        ("calibrated", "nJ"),
+        "energy of the same cycles by a fit of the whole chip to silicon, in nJ: not part of the energy",
+        _cost("per_sample", "energy_pj", "calibrated", per=1e3),
+    ),
     Column(("power", "mW"), "energy over time of a sample, in mW", _cost("per_sample", "average_power_mw", per=1)),
     Column(
         ("EDP", "nJ·µs"),
@@ -204,9 +209,11 @@ STALLS: tuple[Column, ...] = (
 def tables(report: Mapping[str, Any]) -> list[tuple[Column, ...]]:
     """The tables of a report: headline, what the energies rest on, prices, stalls; empty ones are left out."""
     rules = by_rule(report)
+    has_fit = any(look_up(rule.fixed, "per_sample", "energy_pj", "calibrated") is not None for rule in rules)
+    price = tuple(column for column in PRICE if has_fit or column.title[0] != "calibrated")
     return [
         columns
-        for columns in (HEADLINE, background(report), PRICE, STALLS)
+        for columns in (HEADLINE, background(report), price, STALLS)
         if any(column.text(rule) != NOTHING for column in columns[1:] for rule in rules)
     ]
 

@@ -17,6 +17,7 @@ import tiny_experiment as tiny
 
 from neurochip._data import data_folder
 from neurochip.activity import SampleTrace
+from neurochip.chip import load_chip
 from neurochip.errors import UserError
 from neurochip.experiment import Report
 from neurochip.intervals import half_widths, half_widths_of_ratio, half_widths_of_samples
@@ -269,6 +270,22 @@ def test_another_microarchitecture_gives_means_over_the_recorded_samples(folder:
     for key, trace in (("per_sample", recorded.subset), ("per_sample_inference", recorded.test_subset)):
         events = trace.bitmaps["event/0"].sum() + 2 * trace.bitmaps["event/1"].sum()
         assert costs["infer"][key]["counts"]["synapse_read"] == pytest.approx(events / 5)
+
+
+def test_a_chip_with_a_fit_to_silicon_gives_both_figures_and_never_adds_them(folder: Path, tmp_path: Path) -> None:
+    layers = [{"kind": "dense", "neurons": 9, "bias": False}, {"kind": "readout", "bias": False}]
+    run = tiny.run_tiny(folder, tmp_path / "fit", ["ottt-o"], network__layers=layers, run__activity_samples=5)
+    again = reprice(load_run(run.directory), "reckon-28nm")
+    jsonschema.validate(again, load_schema())
+    (cost,) = (r for r in again["results"] if r["precision"] == "fixed")
+    fit = load_chip("reckon-28nm").calibrated
+    assert fit is not None
+    for key, per_cycle in (("per_sample", fit.learning), ("per_sample_inference", fit.inference)):
+        energy = cost[key]["energy_pj"]
+        assert energy["calibrated"] == pytest.approx(cost[key]["cycles"] * per_cycle.value)
+        parts = [*energy["by_memory"].values(), *energy["by_operation"].values(), energy["clock"], energy["leakage"]]
+        assert energy["total"] == pytest.approx(sum(parts))
+    assert run.result("ottt-o")["per_sample"]["energy_pj"]["calibrated"] is None
 
 
 @pytest.mark.parametrize(
