@@ -89,7 +89,7 @@ def clock_notes(results: Sequence[Numbers]) -> list[str]:
     recorded = sorted({one["n_recorded"] for one, _ in sampled})
     widest = max((one["half_width"] or 0.0) / cycles for one, cycles in sampled if cycles)
     return [
-        "Cycles and stalls that depend on where spikes fall (FIRE beside DELIVER) were gone through clock by clock for "
+        "Cycles and stalls that depend on where spikes fall were gone through clock by clock for "
         f"{' or '.join(map(str, recorded))} recorded samples and estimated for the others: 95 % interval of the cycles "
         f"at most ±{100 * widest:.2g} %. All other counts are of every sample."
     ]
@@ -158,6 +158,10 @@ def chip_section(chip: Chip, gates: Gates, pricers: Mapping[str, Pricer]) -> Num
     for rule, pricer in pricers.items():
         for memory, banks in pricer.check().items():
             notes.append(f"{rule}: the {memory} memory was enlarged by {banks} banks to fit")
+        if off_chip := sorted(pricer.off_chip()):
+            notes.append(f"{rule}: {' and '.join(off_chip)} in DRAM")
+        if (n_cores := pricer.n_cores()) > 1:
+            notes.append(f"{rule}: on {n_cores} cores")
     return {
         "name": chip.name,
         "microarchitecture": chip.microarchitecture,

@@ -68,6 +68,14 @@ class Pricer:
         cores = microarchitecture(self.chip.microarchitecture).cores
         return () if cores is None else cores(self.spec, self.chip)
 
+    def off_chip(self) -> frozenset[str]:
+        """Memories that lie in DRAM."""
+        return frozenset() if self._cores() else spilled_memories(self.spec, self.chip)
+
+    def n_cores(self) -> int:
+        """Cores that the network is split over; 1 on a chip of one core."""
+        return max(1, len(self._cores()))
+
     def _words_on_chip(self) -> dict[str, int]:
         """Words per memory, without the memories that lie in DRAM."""
         storage = microarchitecture(self.chip.microarchitecture).storage

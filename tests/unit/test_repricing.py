@@ -327,3 +327,18 @@ def test_one_rule_alone_is_priced_again(folder: Path, tmp_path: Path) -> None:
     again = reprice(load_run(run.directory), CHIP)
     expected = copy.deepcopy(run.data["results"])
     assert again["results"] == expected
+
+
+def test_memories_that_do_not_fit_are_named_and_lie_in_dram(partial: Report, make_chip: MakeChip) -> None:
+    chip = make_chip(overflow="dram")
+    text = chip.read_text(encoding="utf-8")
+    start = text.index("[memories.history]")
+    history = text[start:].replace("banks = 4\nbank_words = 1024", "banks = 1\nbank_words = 1")
+    chip.write_text(text[:start] + history, encoding="utf-8")
+    again = reprice(load_run(partial.directory), str(chip))
+    unrolled = {r["rule"] for r in again["results"] if r["precision"] == "fixed" and r["rule"].startswith("bptt")}
+    assert set(again["chip"]["notes"]) == {f"{rule}: history in DRAM" for rule in unrolled} != set()
+    for result in again["results"]:
+        if result["precision"] == "fixed":
+            words = result["per_sample"]["counts"]["dram_write"]
+            assert (words > 0) == (result["per_sample"]["stalls"]["dram"] > 0) == (result["rule"] in unrolled)

@@ -74,7 +74,7 @@ class ToyClock:
         self._start_sample()
         last = len(self.spec.layers) - 1
         for events in sample.steps:
-            inputs = [events]
+            inputs: list[Events] = [events]
             for index in range(last):
                 self._deliver(index, inputs[index])
                 inputs.append(self._fire(index))
@@ -83,7 +83,7 @@ class ToyClock:
             if learn:
                 self._error(z, sample.label)
                 for index in reversed(range(last + 1)):
-                    for row, p in self._rows(index, inputs[index]):
+                    for row, p in [*inputs[index], *self._bias_row(index)]:
                         self._update_row(index, row, p)
         return self.sums
 
@@ -95,16 +95,16 @@ class ToyClock:
         for access in accesses:
             self.accesses[f"synapse_{access}", phase, index, (self.spec.weight_bits,)] += 1
 
-    def _rows(self, index: int, events: Events) -> list[tuple[int, int]]:
-        """The bias row, then those of the events."""
+    def _bias_row(self, index: int) -> Events:
+        """The bias as an event of its own; none if the layer has no bias."""
         layer = self.spec.layers[index]
-        return [*([(layer.n_in, 1)] if layer.bias else []), *events]
+        return [(layer.n_in, 1)] if layer.bias else []
 
     def _deliver(self, index: int, events: Events) -> None:
         layer, potential = self.spec.layers[index], self.potentials[index]
         is_readout = index == len(self.spec.layers) - 1
         limits = signed_limits(self.spec.readout_bits if is_readout else self.spec.membrane_bits)
-        for row, magnitude in self._rows(index, events):
+        for row, magnitude in [*self._bias_row(index), *events]:
             for j in range(layer.n_out):
                 self._clock("deliver", index, "read")
                 added = (self.weights[index][row][j] * magnitude) << layer.deliver_shift
