@@ -109,7 +109,7 @@ def _pair(case: Case, base: Case) -> Numbers:
         sentences.append(flips_sentence(case.name, base.name, ratio, turning))
     if standing:
         sentences.append(standing_sentence(case.name, base.name, standing, len(turning)))
-    sentences.append(steps_sentence(case.name, base.name, steps))
+    sentences.append(steps_sentence(case.name, base.name, steps, case.priced.pricer.chip.overflow))
     return {
         "rule": case.name,
         "baseline": base.name,

@@ -43,13 +43,19 @@ def standing_sentence(rule: str, baseline: str, knobs: Sequence[Knob], flipping:
     )
 
 
-def steps_sentence(rule: str, baseline: str, steps: Mapping[str, Any]) -> str:
-    """Say at which number of steps the order flips, and where the history of the baseline leaves the chip."""
+def steps_sentence(rule: str, baseline: str, steps: Mapping[str, Any], overflow: str = "refuse") -> str:
+    """Say at which number of steps the order flips, and where the history of the baseline leaves the chip.
+
+    `overflow` is that of the chip; unless it grows, a history that leaves it is priced in DRAM.
+    """
     known = [(t, ratio) for t, ratio in zip(steps["steps"], steps["ratio"], strict=True) if ratio is not None]
     leaves = steps["leaves_chip"]
-    where = "" if leaves is None else f" The history of {baseline} no longer fits on the chip from T = {leaves:,} on."
-    if leaves is not None and leaves == steps["flip"]:
-        where = f" From there on the history of {baseline} no longer fits on the chip."
+    where = ""
+    if leaves is not None:
+        then = _where_it_goes(overflow, any(t >= leaves for t, _ in known))
+        where = f" The history of {baseline} no longer fits on the chip from T = {leaves:,} on{then}."
+        if leaves == steps["flip"]:
+            where = f" From there on the history of {baseline} no longer fits on the chip{then}."
     if steps["flip"] is None:
         if not known:
             return f"The chip holds the history of {baseline} at no number of steps that was tried."
@@ -60,7 +66,14 @@ def steps_sentence(rule: str, baseline: str, steps: Mapping[str, Any]) -> str:
         )
     when = f"from T = {steps['flip']:,} on" if steps["flip"] > steps["now"] else f"up to T = {steps['flip']:,}"
     verb = becomes(steps["ratio_now"])
-    return f"{rule} {verb} than {baseline} in energy {when} (now {steps['now']:,}).{where}"
+    as_now = "a step taken to need what it needs now"  # traces that fill further, for one, are not in it
+    return f"{rule} {verb} than {baseline} in energy {when} (now {steps['now']:,}; {as_now}).{where}"
+
+
+def _where_it_goes(overflow: str, priced: bool) -> str:
+    if not priced:
+        return ""
+    return ", whose memory is enlarged" if overflow == "grow" else " and is priced in DRAM"
 
 
 def knob_value(knob: Knob, value: float) -> str:

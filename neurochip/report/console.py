@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.sentences import header, verdict
+from neurochip.report.sentences import header, verdict, where_more_is
 from neurochip.report.table import Column, RuleResults, by_group, group_title, tables
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
     for columns in tables(report):
         lines += table_lines(columns, groups, width)
-    for sentences, style in ((verdict(report), "bold"), ([f"Note: {note}" for note in report["notes"]], "dim")):
+    notes = [*where_more_is(report), *(f"Note: {note}" for note in report["notes"])]
+    for sentences, style in ((verdict(report), "bold"), (notes, "dim")):
         lines += [("", "")] if sentences else []
         for sentence in sentences:
             lines += prose(sentence, style, width, 2)

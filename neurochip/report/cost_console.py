@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from neurochip.report.console import LABEL_WIDTH, Line, print_line, prose, table_lines
-from neurochip.report.sensitivity_lines import sensitivity_lines
-from neurochip.report.table import HEADLINE, KINDS, PRICE, Column, background, by_group, number
+from neurochip.report.sensitivity_lines import short_lines
+from neurochip.report.sentences import chip_sentence, history_sentence
+from neurochip.report.table import HEADLINE, KINDS, PRICE, Column, background, by_group
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+MORE = "--json has more: counts, cycles and stalls, every flip, the rules on equal silicon."
 NOT_LEARNED = ("test", "float")  # columns of what only a run knows
 
 
@@ -24,8 +26,8 @@ def print_cost(document: Mapping[str, Any], console: Console) -> None:
     for columns in (tuple(column for column in HEADLINE if column.title[0] not in NOT_LEARNED), PRICE, _kinds()):
         lines += table_lines(columns, groups, width)
     for sentences, style in (
-        (sensitivity_lines(document["sensitivity"]), ""),
-        ([f"Note: {note}" for note in document["notes"]], "dim"),
+        (short_lines(document["sensitivity"]), ""),
+        ([MORE, *(f"Note: {note}" for note in document["notes"])], "dim"),
     ):
         lines += [("", "")] if sentences else []
         for sentence in sentences:
@@ -41,21 +43,15 @@ def _kinds() -> tuple[Column, ...]:
 
 def cost_header(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (label, sentence) of network, chip, activity and history."""
-    network, chip, activity, history = (document[key] for key in ("network", "chip", "activity", "history"))
+    network, activity, history = document["network"], document["activity"], history_sentence(document)
     if activity["source"] == "run":
         seen = f"of the run {activity['run']}: {activity['n_samples']:,} samples"
     else:
         rates = ", ".join(f"{rate:.3g}" for rate in activity["rate"])
         seen = f"assumed, nothing was run: {activity['n_samples']:,} samples drawn at {rates} events per input and step"
-    equal, leaves = history["steps_history_equals_weights"], history["steps_history_leaves_chip"]
-    fits = "" if leaves is None else f"; it no longer fits on this chip from T = {leaves:,} on"
-    return [
+    lines = [
         ("network", f"{network['shape']}, {network['n_weights']:,} weights, T = {document['n_steps']} steps"),
-        (
-            "chip",
-            f"{chip['name']} ({chip['microarchitecture']}, {chip['technology']}), {chip['clock_mhz']:g} MHz, "
-            f"{chip['voltage_v']:g} V, overflow = {chip['overflow']}",
-        ),
+        ("chip", chip_sentence(document)),
         ("activity", seen),
-        ("history", f"BPTT's history is as large as the weights at T* = {number(equal)} steps{fits}"),
     ]
+    return [*lines, ("history", history)] if history else lines

@@ -11,7 +11,7 @@ from typing import Any
 from neurochip.counters import COUNTERS, MEMORIES, PHASES
 from neurochip.report.json_file import write_text
 from neurochip.report.plots import plots, rule_style
-from neurochip.report.sentences import header, verdict
+from neurochip.report.sentences import hanging_on, header, verdict
 from neurochip.report.table import (
     NOTHING,
     Column,
@@ -53,7 +53,9 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "verdict": verdict(report),
         "tables": [_headline(columns, report) for columns in tables(report)],
         "colours": {name: rule_style(name, names)[0] for name in names},
-        "plots": [*plots(report), *tornado_plots(report.get("sensitivity"))],
+        "plots": plots(report),
+        "hanging_on": hanging_on(report),
+        "tornados": tornado_plots(report.get("sensitivity")),
         "measured": list(_pairs(report["task"]["provenance"])),
         "formats": _formats(report),
         "rules": [_detail(results) for results in by_rule(report) if results.fixed is not None],

@@ -135,7 +135,7 @@ def _learning_curves(report: Mapping[str, Any]) -> Figure | None:
                     label=results.rule if result is results.any else None,
                 )  # fmt: skip
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     legend(figure, axes, 5)
     return figure if drawn else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from neurochip.report.table import number
 
 TOP_KNOBS = 3
+Pair = Mapping[str, Any]  # an entry of `pairs`
 
 
 def sensitivity_lines(section: Mapping[str, Any] | None) -> list[str]:
@@ -16,13 +18,7 @@ def sensitivity_lines(section: Mapping[str, Any] | None) -> list[str]:
     built = {entry["rule"]: entry for entry in section.get("iso_area") or []}
     lines = []
     for pair in section.get("pairs", []):
-        moving = [bar for bar in pair["tornado"] if bar["swing"] > 0][:TOP_KNOBS]
-        knobs = "; ".join(f"{bar['label']} {_ends(bar)}" for bar in moving)
-        what = f" ({knobs})" if knobs else ""
-        sentences = [
-            f"Energy of {pair['rule']} over {pair['baseline']}: {number(pair['ratio'])}{what}.",
-            *pair["sentences"],
-        ]
+        sentences = [_moved_by(pair), *pair["sentences"]]
         ratios = built.get(pair["rule"], {}).get("ratio_to_bptt")
         if ratios:
             sentences.append(
@@ -33,6 +29,58 @@ def sensitivity_lines(section: Mapping[str, Any] | None) -> list[str]:
     for group in section.get("iso_sram", []):
         lines += group["sentences"]
     return lines
+
+
+def short_lines(section: Mapping[str, Any] | None) -> list[str]:
+    """For every pair, as short as it goes: the knobs that move it most, and what flips it."""
+    return [f"{_moved_by(pair)} {order_sentences(pair)}" for pair in (section or {}).get("pairs", [])]
+
+
+def order_sentences(pair: Pair) -> str:
+    """Say at which T the order of a pair flips, and with which of its knobs, the nearest of them alone."""
+    return f"{_steps_flip(pair)} {_knobs_flip(pair)}"
+
+
+def _steps_flip(pair: Pair) -> str:
+    steps = pair["steps"]
+    flip, now, leaves = steps["flip"], steps["now"], steps["leaves_chip"]
+    if flip is None:
+        known = [t for t, ratio in zip(steps["steps"], steps["ratio"], strict=True) if ratio is not None]
+        return f"No T from {known[0]:,} to {known[-1]:,} flips the order." if known else "No other T could be tried."
+    if flip < now:
+        return f"The order flips up to T = {flip:,} (now {now:,})."
+    where = f", where the history of {pair['baseline']} outgrows the chip" if flip == leaves else ""
+    return f"The order flips from about T = {flip:,} on (now {now:,}){where}."
+
+
+def _knobs_flip(pair: Pair) -> str:
+    """As "Supply voltage below 0.877 V (now 0.9 V) flips it, as would 8 more of 11 numbers ..., each alone."."""
+    knobs = {bar["knob"]: bar for bar in pair["tornado"]}
+    turning = [flip for flip in pair["flips"] if flip["value"] is not None]
+    which = f"{len(pair['flips'])} numbers of chip and formats, each turned alone,"
+    if not turning:
+        return f"None of {which} does."
+    turning.sort(key=lambda flip: abs(math.log(flip["value"] / knobs[flip["knob"]]["base"])))
+    named = "; ".join(_condition(knobs[flip["knob"]], flip["value"]) for flip in turning[:TOP_KNOBS])
+    nearest = "; the nearest are" if len(turning) > TOP_KNOBS else ":"
+    return f"{len(turning)} of {which} flip it{nearest} {named}."
+
+
+def _condition(bar: Mapping[str, Any], value: float) -> str:
+    side = "below" if value < bar["base"] else "above"
+    if bar["unit"] in ("bits", "lanes"):  # whole numbers: the order has flipped at the value itself
+        side = "up to" if value < bar["base"] else "from"
+    unit = {"x": " times", "bits": "", "lanes": ""}.get(bar["unit"], f" {bar['unit']}")
+    now = "" if bar["unit"] == "x" else f" (now {bar['base']:.3g})"
+    return f"{bar['label']} {side} {value:.3g}{unit}{now}"
+
+
+def _moved_by(pair: Pair) -> str:
+    """The ratio of a pair, and the ends of the knobs that move it most."""
+    moving = [bar for bar in pair["tornado"] if bar["swing"] > 0][:TOP_KNOBS]
+    knobs = "; ".join(f"{bar['label']} {_ends(bar)}" for bar in moving)
+    what = f" ({knobs})" if knobs else ""
+    return f"Energy of {pair['rule']} over {pair['baseline']}: {number(pair['ratio'])}{what}."
 
 
 def _ends(bar: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurochip.report.sensitivity_lines import sensitivity_lines
+from neurochip.report.sensitivity_lines import order_sentences, sensitivity_lines
 from neurochip.report.table import RuleResults, by_group, look_up, number
 
 COSTS = (
@@ -27,17 +27,24 @@ def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"T = {task['n_steps']} steps, {number(task['events_per_sample'])} events a sample; {splits}",
         ),
         ("network", f"{network['shape']}, {network['n_weights']:,} weights"),
-        (
-            "chip",
-            f"{chip['name']} ({chip['microarchitecture']}, {chip['technology']}), {chip['clock_mhz']:g} MHz, "
-            f"{chip['voltage_v']:g} V, overflow = {chip['overflow']}",
-        ),
+        ("chip", chip_sentence(report)),
     ]
-    history = _history(report)
+    history = history_sentence(report)
     return [*lines, ("history", history)] if history else lines
 
 
-def _history(report: Mapping[str, Any]) -> str:
+def chip_sentence(report: Mapping[str, Any]) -> str:
+    """Say which chip it is, by its file too where that has another name: a copy may have kept the name inside."""
+    chip, asked = report["chip"], report["experiment"]["chip"]["name"]
+    file = "" if asked.removesuffix(".toml") == chip["name"] else f"file {asked}, "
+    return (
+        f"{chip['name']} ({file}{chip['microarchitecture']}, {chip['technology']}), {chip['clock_mhz']:g} MHz, "
+        f"{chip['voltage_v']:g} V, overflow = {chip['overflow']}"
+    )
+
+
+def history_sentence(report: Mapping[str, Any]) -> str:
+    """Say at which T the history is as large as the weights, and from which it is more than the chip has room for."""
     equal = report["history"]["steps_history_equals_weights"]
     leaves = report["history"]["steps_history_leaves_chip"]
     parts = []
@@ -45,21 +52,39 @@ def _history(report: Mapping[str, Any]) -> str:
         parts.append(f"BPTT's history is as large as the weights at T* = {number(equal)} steps")
     if leaves is not None:
         what = "it" if parts else "BPTT's history"
-        parts.append(f"{what} no longer fits on this chip from T = {leaves:,} on")
+        then = {"grow": ", whose memory grows", "dram": " and lies in DRAM"}.get(report["chip"]["overflow"], "")
+        parts.append(f"{what} no longer fits on this chip from T = {leaves:,} on{then}")
     elif parts and report["chip"]["overflow"] == "grow":
         parts.append("this chip grows its memories to hold it")
     return "; ".join(parts)
 
 
 def verdict(report: Mapping[str, Any]) -> list[str]:
-    """Say which rule of each group is cheapest, and plainly how each compares with BPTT of its group."""
+    """Say which rule of each group is cheapest, how each compares with BPTT of its group, and what flips the order."""
     sentences = []
+    pairs = {pair["rule"]: pair for pair in (report.get("sensitivity") or {}).get("pairs", [])}
     for group, rules in by_group(report).items():
         priced = [results for results in rules if look_up(results.fixed, "per_sample") is not None]
         if len(priced) > 1:
             sentences.append(_cheapest(group, priced))
-        sentences += [_against_bptt(results) for results in priced if _has_rival(results)]
-    return [*sentences, *report.get("flips", []), *sensitivity_lines(report.get("sensitivity"))]
+        for results in priced:
+            if _has_rival(results):
+                order = f" {order_sentences(pairs[results.rule])}" if results.rule in pairs else ""
+                sentences.append(_against_bptt(results) + order)
+    return sentences
+
+
+def hanging_on(report: Mapping[str, Any]) -> list[str]:
+    """Say at length what the order of the rules hangs on: rows of a trace, knobs, steps, equal silicon."""
+    return [*report.get("flips", []), *sensitivity_lines(report.get("sensitivity"))]
+
+
+def where_more_is(report: Mapping[str, Any]) -> list[str]:
+    """Say where the sentences of `hanging_on` are; a run priced again has no page."""
+    if not hanging_on(report):
+        return []
+    where = "The JSON form" if "repriced" in report else "report.html"
+    return [f"{where} has more: what moves each ratio, fewer updated rows, the rules on equal silicon."]
 
 
 def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:

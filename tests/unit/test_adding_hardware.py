@@ -29,6 +29,13 @@ from neurochip.run_directory import read_activity
 SOURCES = Path(__file__).resolve().parent / "toy_hardware"
 PLACES = ((neurochip.microarch, "toy.py"), (neurochip.reference, "clock_toy.py"))
 BOTH = ("toy.py", "clock_toy.py")
+DEFAULT = "chips/ottt-core-28nm.toml"
+TOY = {
+    'name = "ottt-core-28nm"': 'name = "toy"',
+    'microarchitecture = "ottt_core"': 'microarchitecture = "toy"',
+    "lanes = 16 ": "lanes = 1 ",
+}
+SYNAPSE = '[memories.synapse]\nstorage = "sram"\nbanks = 32\nbank_words = 1024\n'
 ALL = 1000  # more recorded samples than there are
 N_STEPS, N_TRAIN, DIV_CYCLES = tiny.N_STEPS, tiny.SPLITS["train"], 24
 SHAPES = ((50, 7, 1), (7, 5, 0), (5, 3, 1))  # inputs, outputs and bias rows of the tiny network
@@ -60,9 +67,9 @@ def toy_added(folder: Path, files: tuple[str, ...] = BOTH, fault: tuple[str, str
                 vars(package).pop(module, None)
 
 
-def write_chip(path: Path, replaced: Mapping[str, str]) -> Path:
-    """The text of the default chip with these pieces replaced, each of which it has once."""
-    text = (data_folder("hw_models") / "chips" / "ottt-core-28nm.toml").read_text(encoding="utf-8")
+def write_like(original: str, path: Path, replaced: Mapping[str, str]) -> Path:
+    """The text of a file of hw_models with these pieces replaced, each of which it has once."""
+    text = (data_folder("hw_models") / original).read_text(encoding="utf-8")
     for old, new in replaced.items():
         assert text.count(f"\n{old}") == 1, old
         text = text.replace(f"\n{old}", f"\n{new}")
@@ -79,27 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def toy_chip(folder: Path) -> Path:
-    return write_chip(
-        folder / "toy.toml",
-        {
-            'name = "ottt-core-28nm"': 'name = "toy"',
-            'microarchitecture = "ottt_core"': 'microarchitecture = "toy"',
-            "lanes = 16 ": "lanes = 1 ",
-        },
-    )
-
-
-@pytest.fixture(scope="module")
-def small_chip(folder: Path) -> Path:
-    return write_chip(
-        folder / "small-22nm.toml",
-        {
-            'name = "ottt-core-28nm"': 'name = "small-22nm"',
-            'technology = "28nm"': 'technology = "22nm"',
-            "lanes = 16 ": "lanes = 4 ",
-            "trace_lanes = 16": "trace_lanes = 8",
-        },
-    )
+    return write_like(DEFAULT, folder / "toy.toml", TOY)
 
 
 def learn(folder: Path, out: Path, rule: str, chip: str | Path, engine: str = "fast", recorded: int = ALL) -> Report:
@@ -147,6 +134,19 @@ def test_the_toy_takes_the_clocks_of_its_formula(rule: str, folder: Path, toy_ch
     )
     assert cost["cycles"] == pytest.approx(sum(expected.values()), rel=1e-12)
     assert cost["stalls"]["port"] == pytest.approx(expected.get("update", 0) / 2, rel=1e-12)
+
+
+def test_two_ports_take_half_the_clocks_of_the_update(folder: Path, toy_chip: Path, tmp_path: Path) -> None:
+    two_ports = TOY | {f'{SYNAPSE}ports = "1rw"': f'{SYNAPSE}ports = "1r1w"'}
+    chip = write_like(DEFAULT, tmp_path / "toy.toml", two_ports)
+    with toy_added(tmp_path / "added"):
+        one = learn(folder, tmp_path / "one", "sltt-o", toy_chip).result("sltt-o")["per_sample"]
+        counted = learn(folder, tmp_path / "fast", "sltt-o", chip)
+        ticked = learn(folder, tmp_path / "reference", "sltt-o", chip, "reference")
+    two = counted.result("sltt-o")["per_sample"]
+    assert report_bytes(ticked) == report_bytes(counted)
+    assert two["by_phase"]["update"]["cycles"] == one["by_phase"]["update"]["cycles"] / 2 > 0
+    assert two["counts"] == one["counts"]
 
 
 def test_a_clock_that_computes_something_else_stops_the_run(folder: Path, toy_chip: Path, tmp_path: Path) -> None:
@@ -215,13 +215,27 @@ def test_nothing_of_the_toy_is_left_behind(tmp_path: Path) -> None:
         microarchitecture("toy")
 
 
-def test_a_chip_is_one_toml_file(folder: Path, small_chip: Path, tmp_path: Path) -> None:
-    """Another technology and other lanes: a run on it, and a saved run priced again, give the same costs."""
+@pytest.mark.parametrize("technology", ["22nm", "25nm.toml"])
+def test_a_chip_is_one_toml_file_and_so_is_a_technology(technology: str, folder: Path, tmp_path: Path) -> None:
+    """Another technology and other lanes: a run on the chip, and a saved run priced again, give the same costs."""
+    write_like(
+        "technology/28nm.toml",
+        tmp_path / "25nm.toml",
+        {'name = "28nm"': 'name = "25nm"', "node_nm = 28\n": "node_nm = 25\n"},
+    )
+    small = {
+        'name = "ottt-core-28nm"': 'name = "small"',
+        'technology = "28nm"': f'technology = "{technology}"',
+        "lanes = 16 ": "lanes = 4 ",
+        "trace_lanes = 16": "trace_lanes = 8",
+    }
+    chip = write_like(DEFAULT, tmp_path / "small.toml", small)
     saved = learn(folder, tmp_path / "saved", "sltt-o", "ottt-core-28nm")
-    learned = learn(folder, tmp_path / "learned", "sltt-o", small_chip)
-    repriced = reprice(load_run(saved.directory), str(small_chip))
-    assert learned.data["chip"]["name"] == repriced["chip"]["name"] == "small-22nm"
-    assert learned.data["chip"]["technology"] == repriced["chip"]["technology"] == "22nm"
+    learned = learn(folder, tmp_path / "learned", "sltt-o", chip)
+    repriced = reprice(load_run(saved.directory), str(chip))
+    assert learned.data["chip"]["name"] == repriced["chip"]["name"] == "small"
+    name = technology.removesuffix(".toml")
+    assert learned.data["chip"]["technology"] == repriced["chip"]["technology"] == name
     (again, _), own, first = repriced["results"], learned.result("sltt-o"), saved.result("sltt-o")
     assert flat(again["per_sample"]) == pytest.approx(flat(own["per_sample"]), rel=1e-12)
     assert flat(again["per_sample_inference"]) == pytest.approx(flat(own["per_sample_inference"]), rel=1e-12)
