@@ -10,6 +10,8 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from pydantic_core import ErrorDetails
+
 from neurochip._data import data_folder
 from neurochip.counters import MEMORIES
 from neurochip.errors import UserError
@@ -214,7 +216,8 @@ def load_chip(name_or_path: str | Path) -> Chip:
     table = _read(chip_path)
     technology = table.get("technology")
     if not isinstance(technology, str):
-        raise UserError(f"{chip_path}: technology is {technology!r}; allowed is the name or path of a technology file")
+        given = f"is {technology!r}" if "technology" in table else "is missing"
+        raise UserError(f"{chip_path}: technology {given}; allowed is the name or path of a technology file")
     relative = chip_path.parent / technology if technology.endswith(".toml") else technology
     return _validate(Chip, table | {"technology": load_technology(relative)}, chip_path)
 
@@ -255,11 +258,18 @@ def _validate(model: type[_T], table: dict[str, Any], path: Path) -> _T:
         _raise_user_error(error, path)
 
 
+def _key(entry: ErrorDetails) -> str:
+    return ".".join(str(part) for part in entry["loc"])
+
+
 def _raise_user_error(error: ValidationError, path: Path) -> NoReturn:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    found = error.errors()
+    # A misspelt key is missing as well as unknown: say what stands in the file.
+    first = next((entry for entry in found if entry["type"] == "extra_forbidden"), found[0])
+    key = _key(first)
     if first["type"] == "extra_forbidden":
-        message = f"{key} is an unknown key"
+        lacking = [_key(entry) for entry in found if entry["type"] == "missing" and entry["loc"][:-1] == first["loc"][:-1]]
+        message = f"{key} is an unknown key" + (f", and {lacking[0]} is missing" if lacking else "")
     elif first["type"] == "missing":
         message = f"{key} is missing"
     elif first["type"] == "value_error":

@@ -5,7 +5,8 @@ Either rates -> synthetic bitmaps -> activity -> counts -> price, or the activit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,29 +67,23 @@ def cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener | No
     Raises:
         UserError: anything wrong with network, rules, rates or chip, or a network that does not fit the chip.
     """
-    try:
-        return _cost_from_rates(network, asked, listener or Silent())
-    except UserError as error:
-        raise UserError(f"{network.source}: {error}") from error
-
-
-def _cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener) -> Numbers:
     experiment = network.experiment
-    n_inputs, n_classes, task_rate = _ends(network, listener)
-    shapes = layer_shapes(experiment, n_inputs, n_classes)
+    with _named(network.source):
+        n_inputs, n_classes, task_rate = _ends(network, listener or Silent())
+        shapes = layer_shapes(experiment, n_inputs, n_classes)
     rate, origin = _rates(asked, len(shapes), task_rate)
     assumed = Assumed(rate, asked.psi, asked.signal_steps, asked.signal)
     assumed.check()
     if asked.n_samples < 1:
         raise UserError(f"--samples is {asked.n_samples}; allowed are whole numbers from 1")
     rules = [find_rule(name) for name in experiment.run.rules or DEFAULT_COMPARISON]
-    fracs = _fracs(experiment, shapes, assumed, asked)
-    table = experiment.chip
-    chip, gates = chip_of(experiment), Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate)
-    lanes = Lanes(chip.lanes, chip.trace_lanes)
-    pricers = [Pricer(chip, gates, core_spec(experiment, rule, shapes, fracs, lanes)) for rule in rules]
+    with _named(network.source):
+        pricers = _pricers(experiment, rules, shapes, _fracs(experiment, shapes, assumed, asked))
     batch = max(pricer.spec.batch for pricer in pricers)
     n_samples = -(-asked.n_samples // batch) * batch  # whole batches, the same samples for every rule
+    for rule, pricer in zip(rules, pricers, strict=True):
+        with _named(f"{network.source}, rule {rule.name}"):  # other rules may need less
+            pricer.check()
     priced = [_drawn(rule, pricer, assumed, n_samples, asked.seed) for rule, pricer in zip(rules, pricers, strict=True)]
     activity = {
         "source": "assumed",
@@ -149,8 +144,25 @@ def _real_traces(events: NDArray[np.bool_], leak: float) -> NDArray[np.float64]:
     return traces
 
 
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Put the source in front of what is wrong."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def _pricers(
+    experiment: Experiment, rules: Sequence[Rule], shapes: tuple[LayerShape, ...], fracs: Fracs
+) -> list[Pricer]:
+    table = experiment.chip
+    chip, gates = chip_of(experiment), Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate)
+    lanes = Lanes(chip.lanes, chip.trace_lanes)
+    return [Pricer(chip, gates, core_spec(experiment, rule, shapes, fracs, lanes)) for rule in rules]
+
+
 def _drawn(rule: Rule, pricer: Pricer, assumed: Assumed, n_samples: int, seed: int) -> PricedRule:
-    pricer.check()
     trace = draw_trace(assumed, pricer.spec, n_samples, seed)
     activity = activity_of_drawing(trace, pricer.spec, pricer.chip.lanes, pricer.chip.trace_lanes)
     return PricedRule(rule, pricer, activity, trace)
@@ -180,7 +192,8 @@ def cost_of_run(run: SavedRun, rules: Sequence[str] | None, chip_name: str | Non
     priced, inference = [], {}
     for name in rules or known:
         pricer = Pricer(chip, gates, run.spec(name, Lanes(chip.lanes, chip.trace_lanes)))
-        pricer.check()
+        with _named(f"{run.directory}, rule {name}"):
+            pricer.check()
         recorded = run.recorded_of(name)
         activity = _on_chip(recorded.epochs[-1], recorded.subset, pricer, run)
         priced.append(PricedRule(find_rule(name), pricer, activity, recorded.subset))

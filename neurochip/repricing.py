@@ -37,6 +37,7 @@ from neurochip.spec import CoreSpec
 from neurochip.training import Recorded
 
 Numbers = dict[str, Any]
+ABOUT_CLOCKS = "Cycles and stalls"  # how `clock_notes` begin, whichever version wrote the run
 TOTALS, RATIO, SAMPLES = "totals", "ratio", "samples"
 
 
@@ -148,7 +149,7 @@ def _completed(
     report["notes"] = [
         f"Re-priced from the run {run.report['name']} on chip {original}, without simulating again.",
         *_sentences(entries, report),
-        *(note for note in run.report["notes"] if note not in clock_notes(run.report["results"])),
+        *(note for note in run.report["notes"] if not note.startswith(ABOUT_CLOCKS)),
         *clock_notes(report["results"]),
     ]
     report["sensitivity"] = _sensitivity(run, chip, pricers)
@@ -261,17 +262,23 @@ def _sentences(entries: Sequence[Numbers], report: Numbers) -> list[str]:
     """Why a rule has no cost, and what a reader must know of each method."""
     energies = {result["rule"]: result["per_sample"] for result in report["results"] if result["per_sample"]}
     sentences = [f"{rule} has no cost on this chip: {reason}." for rule, reason in _refusals(report)]
+    alike: dict[str, list[str]] = {}  # what is true of several rules is said once
+    widths: dict[str, float] = {}
     for entry in entries:
         rule = entry["rule"]
         few = entry["n_recorded"] < entry["n_samples"]
         if entry["method"] == TOTALS or not (few or entry["approximate"]):
             continue
         what = "are means over" if entry["method"] == SAMPLES else "follow, where they count words, from"
-        text = f"{rule}: costs {what} {entry['n_recorded']} recorded of {entry['n_samples']} samples"
+        text = f"costs {what} {entry['n_recorded']:,} recorded of {entry['n_samples']:,} samples"
+        text += "".join(f"; approximate: {what}" for what in entry["approximate"])
+        alike.setdefault(text, []).append(rule)
         if few and entry["half_width"] is not None:
-            share = entry["half_width"]["energy_pj"] / energies[rule]["energy_pj"]["total"]
-            text += f"; 95 % interval of the energy ±{100 * share:.2g} %"
-        sentences.append(text + "".join(f"; approximate: {what}" for what in entry["approximate"]) + ".")
+            widths[rule] = entry["half_width"]["energy_pj"] / energies[rule]["energy_pj"]["total"]
+    for text, rules in alike.items():
+        wide = "; ".join(f"±{100 * widths[rule]:.2g} % ({rule})" for rule in rules if rule in widths)
+        interval = f"; 95 % intervals of the energy {wide}" if wide else ""
+        sentences.append(f"{', '.join(rules)}: {text}{interval}.")
     return sentences
 
 

@@ -177,6 +177,8 @@ def prepare_setup(
     """
     experiment = _with_chip_file(experiment, base_dir)
     chip = chip_of(experiment)
+    if engine == "reference":
+        _say_what_is_not_clocked(chip, listener)
     listener.message(f"loading task {experiment.task.name}")
     task = load_task(task_settings(experiment), base_dir, experiment.run.seed, listener.message)
     shapes = layer_shapes(experiment, task.n_inputs, len(task.classes))
@@ -208,6 +210,13 @@ def chip_of(experiment: Experiment, key: str = "chip.name") -> Chip:
             raise UserError(f'chip.overflow = "dram" needs the table dram of the chip, which {chip.file} does not have')
         chip = chip.model_copy(update={"overflow": experiment.chip.overflow})
     return chip
+
+
+def _say_what_is_not_clocked(chip: Chip, listener: Listener) -> None:
+    from neurochip.reference.clocks import clock_of
+
+    if clock_of(chip.microarchitecture) is None:
+        listener.message(f"{chip.microarchitecture} has no tick model: the golden core runs alone, cycles are counted")
 
 
 def _with_chip_file(experiment: Experiment, base_dir: Path) -> Experiment:

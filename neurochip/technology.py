@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Kind = Literal["measured", "simulated", "model", "assumed"]
 KINDS: tuple[Kind, ...] = ("measured", "simulated", "model", "assumed")  # strongest evidence first
@@ -19,6 +19,15 @@ class FrozenModel(BaseModel):
     """Base of everything read from a TOML file: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse "0.9" and true where a number belongs, which pydantic would convert."""
+        wants = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, str | bool) and wants in (int, float, int | None, float | None):
+            raise ValueError(f"{value!r} is no number; allowed is a number without quotes")
+        return value
 
 
 class Quantity(FrozenModel):

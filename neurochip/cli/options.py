@@ -46,7 +46,10 @@ Resume = Annotated[
 ]
 Engine = Annotated[
     str,
-    typer.Option(metavar="fast|reference", help="fast, or the slow golden model in plain Python; same results."),
+    typer.Option(
+        metavar="fast|reference",
+        help="fast, or the slow golden model in plain Python; same results, all cycles gone through.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON alone on standard output, all else on standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]

@@ -20,6 +20,8 @@ FAILED = 1
 FILE_WIDTH = 300  # of a table in a file or a pipe, which has no edge to fit
 HEADINGS = ("what", "published", "predicted", "unit", "error %", "tolerance %", "", "role", "method", "grade", "source")
 NUMBERS = ("published", "predicted", "error %", "tolerance %")
+LEFT_OUT = ("source", "grade", "method", "tolerance %")  # on a terminal too narrow for all columns, in this order
+LEAST_WIDTHS = {"what": 20, "source": 30}  # of the columns that wrap
 
 
 def validate(as_json: options.Json = False) -> None:
@@ -95,13 +97,32 @@ def _print_table(checks: Sequence[Check]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for heading in HEADINGS:
-        wraps = heading in ("what", "source")
-        table.add_column(heading, no_wrap=not wraps, justify="right" if heading in NUMBERS else "left")
-    for row in table_rows(checks):
-        table.add_row(*(Text(cell, style="bold red" if cell == "NO" else "") for cell in row))
-    console = Console()
+    console, rows = Console(), table_rows(checks)
     if not console.is_terminal:
         console = Console(width=max(console.width, FILE_WIDTH))
+    shown = headings_within(rows, console.width)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in shown:
+        wraps = heading in LEAST_WIDTHS
+        table.add_column(heading, no_wrap=not wraps, justify="right" if heading in NUMBERS else "left")
+    for row in rows:
+        cells = (cell for heading, cell in zip(HEADINGS, row, strict=True) if heading in shown)
+        table.add_row(*(Text(cell, style="bold red" if cell == "NO" else "") for cell in cells))
     console.print(table)
+    if len(shown) < len(HEADINGS):
+        missing = ", ".join(heading for heading in HEADINGS if heading not in shown)
+        typer.echo(f"Left out on {console.width} columns: {missing}; a wider terminal, a file or --json has them.")
+
+
+def headings_within(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The columns that fit a width; of those that wrap at least their least width."""
+    shown = list(HEADINGS)
+    widest = {
+        heading: max(map(len, (heading, *cells)))
+        for heading, cells in zip(HEADINGS, zip(*rows, strict=True), strict=True)
+    }
+    for heading in LEFT_OUT:
+        if sum(LEAST_WIDTHS.get(name, widest[name]) + 2 for name in shown) <= width:
+            break
+        shown.remove(heading)
+    return shown

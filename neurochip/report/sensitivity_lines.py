@@ -54,16 +54,17 @@ def _steps_flip(pair: Pair) -> str:
 
 
 def _knobs_flip(pair: Pair) -> str:
-    """As "Supply voltage below 0.877 V (now 0.9 V) flips it, as would 8 more of 11 numbers ..., each alone."."""
+    """As "1 of 11 numbers of chip and formats, each turned alone, flips it: supply voltage below 0.877 V (now 0.9)."."""
     knobs = {bar["knob"]: bar for bar in pair["tornado"]}
     turning = [flip for flip in pair["flips"] if flip["value"] is not None]
     which = f"{len(pair['flips'])} numbers of chip and formats, each turned alone,"
     if not turning:
-        return f"None of {which} does."
+        return f"None of {which} flips it."
     turning.sort(key=lambda flip: abs(math.log(flip["value"] / knobs[flip["knob"]]["base"])))
     named = "; ".join(_condition(knobs[flip["knob"]], flip["value"]) for flip in turning[:TOP_KNOBS])
     nearest = "; the nearest are" if len(turning) > TOP_KNOBS else ":"
-    return f"{len(turning)} of {which} flip it{nearest} {named}."
+    verb = "flips" if len(turning) == 1 else "flip"
+    return f"{len(turning)} of {which} {verb} it{nearest} {named}."
 
 
 def _condition(bar: Mapping[str, Any], value: float) -> str:

@@ -18,7 +18,7 @@ BASELINES = ("bptt-o", "bptt")
 
 def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (label, sentence) of the task, the network, the chip and the history memory."""
-    task, network, chip = report["task"], report["network"], report["chip"]
+    task, network = report["task"], report["network"]
     splits = f"{task['n_train']:,} training, {task['n_validation']:,} validation, {task['n_test']:,} test samples"
     lines = [
         (

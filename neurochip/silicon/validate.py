@@ -24,6 +24,8 @@ from neurochip.silicon.reckon_energy import energy_checks
 def all_checks(hw_models: Path | None = None) -> list[Check]:
     """Compute every published number again, in the order the table shows them.
 
+    Chips and technologies that feed no check are read as well, so that a broken file is refused wherever it is.
+
     Args:
         hw_models: a folder with `chips`, `technology` and `silicon`; the default is the packaged one.
 
@@ -38,8 +40,11 @@ def all_checks(hw_models: Path | None = None) -> list[Check]:
     sram = read_figures(SramFigures, silicon / "sram.toml")
     logic = read_figures(LogicFigures, silicon / "logic.toml")
     chip = load_chip(folder / "chips" / f"{reckon.chip}.toml")
-    names = sorted({logic.technology, *(group.technology for group in sram.groups)})
-    technologies = {name: load_technology(folder / "technology" / f"{name}.toml") for name in names}
+    names = {logic.technology, *(group.technology for group in sram.groups)}
+    names |= {path.stem for path in (folder / "technology").glob("*.toml")}
+    technologies = {name: load_technology(folder / "technology" / f"{name}.toml") for name in sorted(names)}
+    for path in sorted((folder / "chips").glob("*.toml")):
+        load_chip(path)
     return [
         *energy_checks(reckon, chip),
         *throughput_checks(reckon),

@@ -49,6 +49,21 @@ def test_the_activity_of_a_run_has_the_costs_of_its_report(call: Command, small:
     assert "of the run digits-dvs" in call("cost", "--activity", "run").out
 
 
+def test_what_is_wrong_with_an_option_does_not_blame_the_network(call: Command) -> None:
+    for words in (("--psi", "3"), ("--rate", "2"), ("--samples", "0")):
+        assert call(*NETWORK, *words).sentence().startswith(f"{words[0]} is {words[1]}")
+
+
+def test_a_console_says_what_flips_and_json_has_the_rest(call: Command) -> None:
+    text = call(*NETWORK).out
+    document = json.loads(call(*NETWORK, "--json").out)
+    (pair,) = document["sensitivity"]["pairs"]
+    assert f"Energy of {pair['rule']} over {pair['baseline']}" in text
+    assert "numbers of chip and formats, each turned alone" in " ".join(text.split())
+    assert not any(sentence in " ".join(text.split()) for sentence in pair["sentences"])
+    assert "--json has more" in text
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -61,6 +76,8 @@ def test_the_activity_of_a_run_has_the_costs_of_its_report(call: Command, small:
         ((*NETWORK, "--rules", "magic"), "'magic' is not a rule"),
         ((*NETWORK, "--chip", "abacus"), "abacus"),
         ((*NETWORK, "--set", "precision.weight.bits=99"), "--network 40-20-4 with --set: precision.weight.bits"),
+        ((*NETWORK, "--samples", "0"), "--samples is 0"),
+        ((*NETWORK, "--steps", "4000"), "--network 40-20-4, rule bptt-o: "),  # ottt-o, which has no history, fits
         (("cost", "--activity", "nowhere"), "nowhere"),
         (("cost", "--network", "nowhere.toml"), "no such file"),
     ],

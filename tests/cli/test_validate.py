@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from neurochip._data import data_folder
+from neurochip.cli.validate import HEADINGS, headings_within, table_rows
 from neurochip.silicon import all_checks, summary
 from neurochip.silicon.check import ROLES
 
@@ -22,6 +23,20 @@ def hw_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copied = Path(shutil.copytree(data_folder("hw_models"), tmp_path / "hw_models"))
     monkeypatch.setattr("neurochip.silicon.validate.data_folder", lambda name: tmp_path / name)
     return copied
+
+
+@pytest.mark.parametrize(
+    ("width", "missing"),
+    [
+        (300, []),
+        (130, ["source"]),
+        (100, ["method", "grade", "source"]),
+        (80, ["tolerance %", "method", "grade", "source"]),
+    ],
+)
+def test_a_narrow_terminal_loses_the_columns_that_matter_least(width: int, missing: list[str]) -> None:
+    shown = headings_within(table_rows(all_checks()), width)
+    assert [heading for heading in HEADINGS if heading not in shown] == missing
 
 
 def change(path: Path, old: str, new: str) -> None:

@@ -237,3 +237,20 @@ def make_report(**changes: Any) -> dict[str, Any]:
         "notes": ["infer: weights trained off the chip and loaded."],
         "results": [make(rule) for rule in RULES for make in (fixed_result, float_result)],
     } | changes  # fmt: skip
+
+
+def sensitivity() -> dict[str, Any]:
+    """A section `sensitivity` of one pair, whose order flips with the lanes."""
+    bars = [("lanes", "lanes", "lanes", 16.0), ("clock", "clock energy", "x", 1.0)]
+    pair = {
+        "rule": "ottt-o",
+        "baseline": "bptt-o",
+        "ratio": 2.64,
+        "tornado": [
+            {"knob": knob, "label": label, "unit": unit, "base": base, "swing": 0.0} for knob, label, unit, base in bars
+        ],
+        "flips": [{"knob": "lanes", "value": 32.0}, {"knob": "clock", "value": None}],
+        "steps": {"steps": [1, 64], "ratio": [2.0, 1.5], "now": 20, "flip": None, "leaves_chip": None},
+        "sentences": ["It flips."],
+    }
+    return {"pairs": [pair], "iso_sram": [{"sentences": ["Equal SRAM."]}], "iso_area": None}

@@ -109,7 +109,11 @@ def test_unknown_chip_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("lanes = 16", "lanse = 16", "lanse is an unknown key|lanes is missing"),
+        ("lanes = 16", "lanse = 16", "lanse is an unknown key, and lanes is missing"),
+        ("lanes = 16", 'lanes = "16"', "lanes: '16' is no number; allowed is a number without quotes"),
+        ("value = 150", 'value = "150"', r"clock\.value: '150' is no number"),
+        ("value = 150", "value = true", r"clock\.value: True is no number"),
+        ('technology = "28nm"\n', "", "technology is missing; allowed is"),
         ('overflow = "refuse"', 'overflow = "refuse"\ncolour = "red"', "colour is an unknown key"),
         ("lanes = 16", "lanes = 0", "lanes is 0; input should be greater than or equal to 1"),
         (
@@ -121,7 +125,8 @@ def test_unknown_chip_lists_the_known_ones() -> None:
         ("value = 150", "value = 0", "clock: value is 0; allowed is a number above 0"),
         ("[memories.trace]", "[memories.traces]", "memories: memory 'traces' is unknown; allowed are event_fifo"),
         ('ports = "1rw"', 'ports = "2rw"', r"memories\.synapse\.ports is '2rw'"),
-        ("[dram]\nbus_bits = 64", "[dram]\nwidth = 64", "dram.bus_bits is missing"),
+        ("[dram]\nbus_bits = 64", "[dram]\nwidth = 64", "dram.width is an unknown key, and dram.bus_bits is missing"),
+        ("[dram]\nbus_bits = 64", "[dram]", "dram.bus_bits is missing"),
         ('overflow = "refuse"', 'file = "x"', "file is an unknown key"),
         ("lanes = 16", "lanes = ", "cannot be read as TOML"),
         ('technology = "28nm"', "technology = 28", "technology is 28; allowed is"),

@@ -19,7 +19,7 @@ from rich.console import Console
 from neurochip.counters import COUNTER_KEYS, MEMORIES, OPERATIONS, PHASES, is_memory
 from neurochip.errors import UserError
 from neurochip.report import load_schema, print_report, read_report_json, write_report_json
-from neurochip.report.sentences import verdict
+from neurochip.report.sentences import chip_sentence, hanging_on, history_sentence, verdict
 from neurochip.report.table import number
 
 RULES = list(given.RULES)
@@ -248,9 +248,43 @@ class TestVerdict:
             "in memory ottt-a (2,157 kbit); most accurate bptt (94.9 % test).",
         ]
 
+    def test_says_in_one_place_how_a_rule_compares_and_what_flips_the_order(self, report: dict[str, Any]) -> None:
+        report["sensitivity"] = given.sensitivity()
+        (line,) = (line for line in verdict(report) if "ottt-o needs" in line)
+        assert line.endswith("1 of 2 numbers of chip and formats, each turned alone, flips it: lanes from 32 (now 16).")
+        (other,) = (line for line in verdict(report) if "ottt-a needs" in line)
+        assert other.endswith("times its memory.")  # no section on it, nothing said
+
+    def test_leaves_the_long_sentences_to_the_page(self, report: dict[str, Any]) -> None:
+        report["sensitivity"] = given.sensitivity()
+        long = hanging_on(report)
+        assert long == [*report["flips"], "Energy of ottt-o over bptt-o: 2.64. It flips.", "Equal SRAM."]
+        lines = " ".join(printed(report))
+        assert not any(sentence in lines for sentence in long)
+        assert "report.html has more: what moves each ratio" in lines
+        again = " ".join(printed({**report, "repriced": {}}))
+        assert "The JSON form has more" in again and "report.html" not in again
+        assert "has more" not in " ".join(printed({**report, "flips": [], "sensitivity": None}))
+
     def test_a_tie_names_both(self, report: dict[str, Any]) -> None:
         report["results"][4]["per_sample"]["latency_us"] = report["results"][2]["per_sample"]["latency_us"]
         assert "in latency ottt-o and bptt-o (296 µs)" in verdict(report)[0]
+
+
+def test_a_chip_file_of_another_name_than_the_chip_is_named(report: dict[str, Any]) -> None:
+    assert chip_sentence(report).startswith("ottt-core-28nm (ottt_core, 28nm), 150 MHz")
+    report["experiment"]["chip"]["name"] = "ottt-core-28nm.toml"
+    assert "file" not in chip_sentence(report)
+    report["experiment"]["chip"]["name"] = "eight-lanes.toml"
+    assert chip_sentence(report).startswith("ottt-core-28nm (file eight-lanes.toml, ottt_core, 28nm), 150 MHz")
+
+
+@pytest.mark.parametrize(
+    ("overflow", "end"), [("refuse", "from T = 98 on"), ("dram", "on and lies in DRAM"), ("grow", "on, whose memory grows")]
+)
+def test_where_a_history_goes_that_does_not_fit(report: dict[str, Any], overflow: str, end: str) -> None:
+    report["chip"]["overflow"] = overflow
+    assert history_sentence(report).endswith(end)
 
 
 def test_importing_the_package_is_light() -> None:

@@ -66,6 +66,13 @@ def parsed(text: str) -> Attributes:
 
 
 class TestPage:
+    def test_what_the_order_hangs_on_has_a_section_of_its_own(self, report: dict[str, Any], tmp_path: Path) -> None:
+        heading = "What the order of the rules hangs on"
+        text = page(report, tmp_path / "report.html")
+        assert text.index(heading) < text.index(report["flips"][0])
+        assert report["flips"][0] not in page({**report, "flips": []}, tmp_path / "none.html")
+        assert heading not in page({**report, "flips": []}, tmp_path / "none.html")
+
     def test_shows_every_rule_number_and_source(self, report: dict[str, Any], tmp_path: Path) -> None:
         text = page(report, tmp_path / "report.html", "neurochip compare a.toml --rules ottt-o")
         for rule in RULES:

@@ -180,6 +180,9 @@ def test_the_copy_itself_holds(hw_models: Path) -> None:
         ("chips/reckon-28nm.toml", "[calibrated]", "[other]", "other is an unknown key"),
         ("silicon/loihi.toml", "[figures]", "[figures", "cannot be read as TOML"),
         ("silicon/logic.toml", "mul 8 bits, 45 nm", "mul of 8 bits", "should match pattern"),
+        # Files that feed no check.
+        ("technology/7nm.toml", "value = 5.57,", "value = -5.57,", r"7nm.toml: sram.macros.1.coeff.* is -5\.57"),
+        ("chips/ottt-core-28nm.toml", "lanes = 16 ", "lanes = 0 ", "ottt-core-28nm.toml: lanes is 0"),
     ],
 )
 def test_a_broken_file_is_refused(file: str, old: str, new: str, words: str, hw_models: Path) -> None:
