@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
-
 from pydantic_core import ErrorDetails
 
 from neurochip._data import data_folder
@@ -268,7 +267,9 @@ def _raise_user_error(error: ValidationError, path: Path) -> NoReturn:
     first = next((entry for entry in found if entry["type"] == "extra_forbidden"), found[0])
     key = _key(first)
     if first["type"] == "extra_forbidden":
-        lacking = [_key(entry) for entry in found if entry["type"] == "missing" and entry["loc"][:-1] == first["loc"][:-1]]
+        lacking = [
+            _key(entry) for entry in found if entry["type"] == "missing" and entry["loc"][:-1] == first["loc"][:-1]
+        ]
         message = f"{key} is an unknown key" + (f", and {lacking[0]} is missing" if lacking else "")
     elif first["type"] == "missing":
         message = f"{key} is missing"

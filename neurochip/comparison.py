@@ -160,8 +160,8 @@ def chip_section(chip: Chip, gates: Gates, pricers: Mapping[str, Pricer]) -> Num
             notes.append(f"{rule}: the {memory} memory was enlarged by {banks} banks to fit")
         if off_chip := sorted(pricer.off_chip()):
             notes.append(f"{rule}: {' and '.join(off_chip)} in DRAM")
-        if (n_cores := pricer.n_cores()) > 1:
-            notes.append(f"{rule}: on {n_cores} cores")
+        if chip.mesh is not None:
+            notes.append(f"{rule}: on {pricer.n_cores()} of {chip.mesh.columns * chip.mesh.rows} cores")
     return {
         "name": chip.name,
         "microarchitecture": chip.microarchitecture,

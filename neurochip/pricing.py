@@ -28,6 +28,7 @@ from neurochip.spec import CoreSpec
 from neurochip.tiling import steps_where_history_leaves_cores, tiled, tiled_area, used_bits
 
 Numbers = dict[str, Any]
+EVENT_FIFO = "event_fifo"
 RATIO_KEYS = ("energy", "latency", "footprint", "memory_accesses", "bits_moved", "macs", "acs")
 FOOTPRINT_STEPS = tuple(2**k for k in range(13))
 
@@ -93,11 +94,21 @@ class Pricer:
         """Energy and latency of counts and cycles; leakage of the banks in use."""
         if cores := self._cores():
             core_widths, chip = word_bits(self.spec, self.chip), tiled(self.chip, len(cores))
-            return price(counted.counts, counted.cycles, used_bits(cores, core_widths, chip), core_widths, chip)
+            used = used_bits(cores, core_widths, chip)
+            used.pop(EVENT_FIFO, None)  # no part of a footprint
+            used |= {name: bits * len(cores) for name, bits in self._fifo_bits(chip, core_widths).items()}
+            return price(counted.counts, counted.cycles, used, core_widths, chip)
         chip = self._capacity().chip
         words, widths = self._words_on_chip(), self._word_bits(chip)
-        used = {name: words[name] * widths[name] for name in words}
+        used = {name: words[name] * widths[name] for name in words} | self._fifo_bits(chip, widths)
         return price(counted.counts, counted.cycles, used, widths, chip)
+
+    @staticmethod
+    def _fifo_bits(chip: Chip, widths: Mapping[str, int]) -> dict[str, int]:
+        """Bits of the event FIFO of a core, which leaks whatever the network is; empty if the chip has none."""
+        if EVENT_FIFO not in chip.memories or EVENT_FIFO not in widths:
+            return {}
+        return {EVENT_FIFO: chip.memories[EVENT_FIFO].words * widths[EVENT_FIFO]}
 
     def area(self) -> Area:
         """Area of the chip with the banks that overflow mode "grow" adds, its words as wide as this network needs."""

@@ -66,7 +66,7 @@ def steps_sentence(rule: str, baseline: str, steps: Mapping[str, Any], overflow:
         )
     when = f"from T = {steps['flip']:,} on" if steps["flip"] > steps["now"] else f"up to T = {steps['flip']:,}"
     verb = becomes(steps["ratio_now"])
-    as_now = "a step taken to need what it needs now"  # traces that fill further, for one, are not in it
+    as_now = "further steps taken like the later ones of now"
     return f"{rule} {verb} than {baseline} in energy {when} (now {steps['now']:,}; {as_now}).{where}"
 
 

@@ -17,6 +17,7 @@ from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.listener import Listener
 from neurochip.microarch.interface import Gates
+from neurochip.microarch.registry import microarchitecture
 from neurochip.network.calibrate import Prepared, prepare
 from neurochip.network.resolve import Lanes, core_spec, float_spec, learning_rate_of
 from neurochip.network.shape import LayerShape, layer_shapes
@@ -203,6 +204,7 @@ def chip_of(experiment: Experiment, key: str = "chip.name") -> Chip:
     """
     try:
         chip = load_chip(experiment.chip.name)
+        _check_microarchitecture(chip)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     if experiment.chip.overflow is not None:
@@ -210,6 +212,13 @@ def chip_of(experiment: Experiment, key: str = "chip.name") -> Chip:
             raise UserError(f'chip.overflow = "dram" needs the table dram of the chip, which {chip.file} does not have')
         chip = chip.model_copy(update={"overflow": experiment.chip.overflow})
     return chip
+
+
+def _check_microarchitecture(chip: Chip) -> None:
+    try:
+        microarchitecture(chip.microarchitecture)
+    except UserError as error:
+        raise UserError(f"{chip.file}: {error}") from error
 
 
 def _say_what_is_not_clocked(chip: Chip, listener: Listener) -> None:

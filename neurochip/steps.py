@@ -1,4 +1,4 @@
-"""Energy against the number of steps T: what a step costs stays, the history grows, and one day leaves the chip."""
+"""Energy against the number of steps T: the work of every step, and the history, which one day leaves the chip."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from neurochip.chip import Chip, Memory
 from neurochip.errors import UserError
@@ -20,13 +22,16 @@ ONCE_PER_SAMPLE = "apply"  # all other phases do the same work in every step
 
 
 class EnergyOfSteps:
-    """Energy per sample at T steps: work of a step times T, memories of T steps, history on the chip or in DRAM."""
+    """Energy per sample at T steps: memories of T steps, history on the chip or in DRAM, and the work of T steps.
+
+    Fewer steps than the run: the work of its first T. More: its work, and the mean step of its second half, in which
+    traces have filled up, for each step beyond.
+    """
 
     def __init__(self, priced: PricedRule, counted: Counted) -> None:
         self.priced = priced
         self._counted = counted
-        self._on_chip: Counted | None = None
-        self._spilled: Counted | None = None
+        self._windows: dict[tuple[int, int, str, Memory | None], Counted] = {}
         self._known: dict[int, float | None] = {}
 
     def __call__(self, steps: int) -> float | None:
@@ -42,12 +47,8 @@ class EnergyOfSteps:
         pricer = self.priced.pricer
         spec = replace(pricer.spec, n_steps=steps)
         if self.history_fits(steps) or pricer.chip.overflow == "grow":
-            return (
-                replace(pricer, spec=spec)
-                .energy(_times(self._with_history_on_chip(), steps / pricer.spec.n_steps))
-                .total_pj
-            )
-        counted = _times(self._with_history_in_dram(), steps / pricer.spec.n_steps)
+            return replace(pricer, spec=spec).energy(self._work(steps, self._with_history_on_chip())).total_pj
+        counted = self._work(steps, self._with_history_in_dram())
         return replace(pricer, spec=spec, chip=_spilling(pricer.chip)).energy(counted).total_pj
 
     def history_fits(self, steps: int) -> bool:
@@ -59,25 +60,44 @@ class EnergyOfSteps:
             return _fits(replace(pricer, spec=spec))
         return words == 0 or ("history" in pricer.chip.memories and words <= pricer.chip.memories["history"].words)
 
-    def _with_history_on_chip(self) -> Counted:
-        """Counts at the T of the run, with memories that are large enough."""
-        if self._on_chip is None:
-            pricer = self.priced.pricer
-            fits = pricer.chip.overflow != "dram" or self.history_fits(pricer.spec.n_steps)
-            grown = replace(pricer, chip=pricer.chip.model_copy(update={"overflow": "grow"}))
-            self._on_chip = self._counted if fits else self.priced.counted(grown)
-        return self._on_chip
+    def _with_history_on_chip(self) -> Pricer:
+        """Who counts at any T of the run or less, with memories that are large enough."""
+        pricer = self.priced.pricer
+        fits = pricer.chip.overflow != "dram" or self.history_fits(pricer.spec.n_steps)
+        return pricer if fits else replace(pricer, chip=pricer.chip.model_copy(update={"overflow": "grow"}))
 
-    def _with_history_in_dram(self) -> Counted:
-        """Counts at the T of the run, with a history memory too small for it."""
-        if self._spilled is None:
-            chip = _spilling(self.priced.pricer.chip)
-            history = chip.memories["history"].model_copy(update={"banks": 1, "bank_words": 1})
-            memories: dict[str, Memory] = {**chip.memories, "history": history}
-            self._spilled = self.priced.counted(
-                replace(self.priced.pricer, chip=chip.model_copy(update={"memories": memories}))
-            )
-        return self._spilled
+    def _with_history_in_dram(self) -> Pricer:
+        """Who counts at any T of the run or less, with a history memory too small for it."""
+        chip = _spilling(self.priced.pricer.chip)
+        history = chip.memories["history"].model_copy(update={"banks": 1, "bank_words": 1})
+        memories: dict[str, Memory] = {**chip.memories, "history": history}
+        return replace(self.priced.pricer, chip=chip.model_copy(update={"memories": memories}))
+
+    def _work(self, steps: int, pricer: Pricer) -> Counted:
+        now = pricer.spec.n_steps
+        if pricer.chip.mesh is not None:  # fewer steps would be split over its cores in another way
+            return _times(self._of_steps(0, now, pricer), steps / now)
+        if steps <= now:
+            return self._of_steps(0, steps, pricer)
+        half = now // 2
+        return _plus(
+            self._of_steps(0, now, pricer),
+            _times(self._of_steps(half, now, pricer), (steps - now) / (now - half)),
+        )
+
+    def _of_steps(self, first: int, last: int, pricer: Pricer) -> Counted:
+        """Counts of the steps from `first` to before `last` of a mean sample; the applies come with them."""
+        now, chip = pricer.spec.n_steps, pricer.chip
+        key = (first, last, chip.overflow, chip.memories.get("history"))
+        if (first, last) == (0, now) and pricer is self.priced.pricer:
+            return self._counted
+        if key not in self._windows:
+            activity, trace = self.priced.activity, self.priced.trace
+            totals = np.concatenate([activity.totals[first:last], activity.totals[-1:]])
+            seen = trace and replace(trace, bitmaps={k: v[:, first:last] for k, v in trace.bitmaps.items()})
+            window = replace(self.priced, activity=replace(activity, totals=totals), trace=seen)
+            self._windows[key] = window.counted(replace(pricer, spec=replace(pricer.spec, n_steps=last - first)))
+        return self._windows[key]
 
 
 def _fits(pricer: Pricer) -> bool:
@@ -103,6 +123,16 @@ def _times(counted: Counted, factor: float) -> Counted:
     cycles = {phase: of(phase, number) for phase, number in counted.cycles_by_phase.items()}
     counts = tuple(replace(count, number=of(count.phase, count.number)) for count in counted.counts)
     return replace(counted, counts=counts, cycles_by_phase=cycles, cycles=sum(cycles.values()))
+
+
+def _plus(counted: Counted, more: Counted) -> Counted:
+    """Both together, but the apply of the first alone."""
+    added = tuple(count for count in more.counts if count.phase != ONCE_PER_SAMPLE)
+    cycles = {
+        phase: number + (0 if phase == ONCE_PER_SAMPLE else more.cycles_by_phase[phase])
+        for phase, number in counted.cycles_by_phase.items()
+    }
+    return replace(counted, counts=counted.counts + added, cycles_by_phase=cycles, cycles=sum(cycles.values()))
 
 
 def steps_flip(energy: EnergyOfSteps, base: EnergyOfSteps) -> Numbers:

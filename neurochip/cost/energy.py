@@ -204,6 +204,9 @@ def _leakage_pj(used_bits: Mapping[str, int], word_bits: Mapping[str, int], time
     return parts
 
 
+SPILLABLE = ("history", "gradient", "synapse")  # what may lie in DRAM
+
+
 @dataclass(frozen=True)
 class Capacity:
     """The chip that holds what is needed, and the banks added to it (memory -> number; empty if it fitted)."""
@@ -234,9 +237,12 @@ def check_capacity(used_words: Mapping[str, int], chip: Chip) -> Capacity:
             continue
         banks = -(-words // memory.bank_words)
         if chip.overflow == "refuse":
+            fewer = " or fewer steps" if name == "history" else ""
+            modes = '"grow" or "dram"' if chip.dram is not None and name in SPILLABLE else '"grow"'
             raise UserError(
                 f"{chip.file}: memories.{name} holds {memory.words} words ({memory.banks} x {memory.bank_words}) "
-                f'but {words} are needed; use a smaller network, set banks = {banks}, or set overflow = "grow"'
+                f"but {words} are needed; use a smaller network{fewer}, set banks = {banks}, set overflow = {modes}, "
+                "or take a chip with a mesh of cores"
             )
         added[name] = banks - memory.banks
         memories[name] = memory.model_copy(update={"banks": banks})

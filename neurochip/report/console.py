@@ -18,7 +18,7 @@ LABEL_WIDTH = 9
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """Print the header, the tables, the verdict and the notes.
+    """Print the header, the headline table and the verdict, then the other tables and the notes.
 
     A table wider than the console is continued below, with the rules repeated; 100 columns hold the headline table.
     """
@@ -27,15 +27,23 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     lines: list[Line] = [(report["name"], "bold")]
     for label, text in header(report):
         lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
-    for columns in tables(report):
+    headline, *others = tables(report)
+    lines += table_lines(headline, groups, width)
+    lines += _paragraphs(verdict(report), "bold", width)
+    for columns in others:
         lines += table_lines(columns, groups, width)
     notes = [*where_more_is(report), *(f"Note: {note}" for note in report["notes"])]
-    for sentences, style in ((verdict(report), "bold"), (notes, "dim")):
-        lines += [("", "")] if sentences else []
-        for sentence in sentences:
-            lines += prose(sentence, style, width, 2)
+    lines += _paragraphs(notes, "dim", width)
     for text, style in lines:
         print_line(text, style, console)
+
+
+def _paragraphs(sentences: Sequence[str], style: str, width: int) -> list[Line]:
+    """Sentences after an empty line; none if there are none."""
+    lines: list[Line] = [("", "")] if sentences else []
+    for sentence in sentences:
+        lines += prose(sentence, style, width, 2)
+    return lines
 
 
 def prose(text: str, style: str, width: int, indent: int) -> list[Line]:

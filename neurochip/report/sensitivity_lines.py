@@ -54,7 +54,7 @@ def _steps_flip(pair: Pair) -> str:
 
 
 def _knobs_flip(pair: Pair) -> str:
-    """As "1 of 11 numbers of chip and formats, each turned alone, flips it: supply voltage below 0.877 V (now 0.9)."."""
+    """As "1 of 11 numbers of chip and formats, each turned alone, flips it: clock frequency above 765 MHz"."""
     knobs = {bar["knob"]: bar for bar in pair["tornado"]}
     turning = [flip for flip in pair["flips"] if flip["value"] is not None]
     which = f"{len(pair['flips'])} numbers of chip and formats, each turned alone,"

@@ -197,7 +197,7 @@ STALLS: tuple[Column, ...] = (
     ),
     *(
         Column(
-            (cause.replace("_", " "), "%"),
+            (cause.replace("_", " "), "stall %"),
             f"{meaning}; clocks over cycles, per cent (units stall each for itself, so the shares may overlap)",
             _stall(cause),
         )

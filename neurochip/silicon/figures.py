@@ -233,6 +233,8 @@ def read_figures(model: type[_T], path: Path) -> _T:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise UserError(f"{path}: {key} is missing") from error
         raise UserError(f"{path}: {key} is {first['input']!r}; {first['msg']}") from error
 
 

@@ -280,7 +280,8 @@ def test_a_chip_file_of_another_name_than_the_chip_is_named(report: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("overflow", "end"), [("refuse", "from T = 98 on"), ("dram", "on and lies in DRAM"), ("grow", "on, whose memory grows")]
+    ("overflow", "end"),
+    [("refuse", "from T = 98 on"), ("dram", "on and lies in DRAM"), ("grow", "on, whose memory grows")],
 )
 def test_where_a_history_goes_that_does_not_fit(report: dict[str, Any], overflow: str, end: str) -> None:
     report["chip"]["overflow"] = overflow

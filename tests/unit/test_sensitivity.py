@@ -8,9 +8,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import synthetic_rules as made
 
+from neurochip.activity import SampleTrace
 from neurochip.knobs import Knob, knobs_of, scale_prices
 from neurochip.microarch.replay import activity_of_trace
 from neurochip.priced import PricedRule
@@ -235,9 +237,22 @@ def test_the_work_of_a_step_grows_with_the_steps_and_an_apply_does_not(rule: str
     once = phases["apply"]["energy_pj"] + clock_pj * phases["apply"]["cycles"]
     assert (once > 0) == (rule == "bptt")
     energy = EnergyOfSteps(priced, priced.counted())
-    for steps in (6, 12, 48):
-        expected = once + (parts["energy_pj"]["total"] - once) * steps / 12
-        assert energy(steps) == pytest.approx(expected, rel=1e-9)
+
+    def at(first: int, last: int) -> float:
+        """Energy of some steps of the run, applies included, from activity cut by hand."""
+        activity, trace = priced.activity, priced.trace
+        assert trace is not None
+        totals = np.concatenate([activity.totals[first:last], activity.totals[12:]])
+        seen = SampleTrace(trace.sample_indices, {name: bits[:, first:last] for name, bits in trace.bitmaps.items()})
+        pricer = replace(priced.pricer, spec=replace(priced.pricer.spec, n_steps=last - first))
+        return float(pricer.per_sample(replace(activity, totals=totals), seen)["energy_pj"]["total"])
+
+    found = {steps: energy(steps) for steps in (1, 6, 12, 18, 24, 48)}
+    assert found[12] == pytest.approx(parts["energy_pj"]["total"], rel=1e-9)
+    assert (found[1], found[6]) == (pytest.approx(at(0, 1), rel=1e-9), pytest.approx(at(0, 6), rel=1e-9))
+    step = (at(6, 12) - once) / 6  # beyond the run: the mean step of its second half, and no further apply
+    for steps in (18, 24, 48):
+        assert found[steps] == pytest.approx(at(0, 12) + (steps - 12) * step, rel=2e-3)  # sums of z get wider
 
 
 def test_a_chip_that_spills_already_is_priced_on_chip_where_the_history_fits() -> None:

@@ -83,12 +83,12 @@ def test_all_flips_stand_in_one_sentence_the_nearest_first() -> None:
             50,
             50,
             (2.0, 0.5),
-            "from T = 50 on (now 20; a step taken to need what it needs now). From there on the history of b no longer "
-            "fits on the chip and is priced in DRAM.",
+            "from T = 50 on (now 20; further steps taken like the later ones of now). From there on the history of b "
+            "no longer fits on the chip and is priced in DRAM.",
         ),
         (60, 50, (2.0, 0.5), " The history of b no longer fits on the chip from T = 50 on and is priced in DRAM."),
         (60, 50, (2.0, None), " The history of b no longer fits on the chip from T = 50 on."),
-        (5, None, (2.0, 2.0), "a becomes cheaper than b in energy up to T = 5 (now 20; a step taken to need"),
+        (5, None, (2.0, 2.0), "a becomes cheaper than b in energy up to T = 5 (now 20; further steps taken like"),
         (None, None, (2.0, 3.0), "No number of steps from 1 to 64 flips the order: a stays dearer than b in energy."),
         (None, 9, (None, None), "The chip holds the history of b at no number of steps that was tried."),
     ],
