@@ -30,6 +30,8 @@ LEARNING_RULES = [rule for rule in RULES if rule != "infer"]
 class Ports:
     ports: str = "1rw"
     words: int = 1024
+    bank_words: int = 1024
+    read_latency_cycles: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,12 @@ class Chip:
     history_word_bits: int = 64
     div_cycles: int = 24
     pipeline_latency_cycles: int = 6
+    overflow: str = "refuse"
+    dram: None = None
     memories: dict[str, Ports] = field(
-        default_factory=lambda: dict.fromkeys(("synapse", "neuron", "trace", "error", "gradient", "history"), Ports())
+        default_factory=lambda: dict.fromkeys(
+            (*("synapse", "neuron", "trace", "error"), "gradient", "history", "event_fifo"), Ports()
+        )
     )
 
 

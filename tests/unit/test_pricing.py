@@ -176,3 +176,21 @@ def test_the_history_follows_from_the_network_whatever_rules_are_run() -> None:
     by_steps = history_section({"bptt-o": spec}, CHIP)["footprint_by_steps"]
     for steps, bits in zip(by_steps["steps"], by_steps["rules"]["bptt-o"], strict=True):
         assert bits == Pricer(CHIP, Gates(), dataclasses.replace(spec, n_steps=steps)).footprint()["total"]
+
+
+def test_the_event_fifo_leaks_as_a_whole_whatever_the_network_is() -> None:
+    register = CHIP.technology.register_
+    assert register is not None
+    width = 6 + 1  # addresses of 50 inputs, and one bit of magnitude
+    leakage, cycles = [], []
+    for words in (16, 1616):
+        fifo = CHIP.memories["event_fifo"].model_copy(update={"bank_words": words})
+        pricer = make_pricer("infer", CHIP.model_copy(update={"memories": {**CHIP.memories, "event_fifo": fifo}}))
+        activity = eventful_activity(pricer.spec, pricer.chip, learning=False)
+        one = pricer.per_sample(activity)
+        leakage.append(one["energy_pj"]["leakage"])
+        cycles.append(one["cycles"])
+    assert cycles[0] == cycles[1]
+    per_bit_nw = register.leakage.value
+    latency_us = cycles[0] / CHIP.clock_mhz
+    assert leakage[1] - leakage[0] == pytest.approx(1600 * width * per_bit_nw * latency_us * 1e-3)
