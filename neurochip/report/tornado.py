@@ -67,4 +67,6 @@ def _tornado(pair: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> Figu
 
 
 def _value(bar: Mapping[str, Any], value: float) -> str:
-    return f"×{value:.3g}" if bar["unit"] == "x" else f"{value:.3g} {bar['unit']}"
+    if bar["unit"] == "x":
+        return f"×{value:.3g}"
+    return f"{value:.3g}" if bar["unit"] in ("lanes", "bits") else f"{value:.3g} {bar['unit']}"  # its label says it
