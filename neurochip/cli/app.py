@@ -1,6 +1,7 @@
 """The command `neurochip`: its commands, and how errors end it.
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 bad input (one sentence), 130 interrupted.
+Exit codes: 0 done, 1 a bug (with its traceback) or a failed check of `validate`, 2 bad input (one sentence), 130
+interrupted.
 """
 
 from __future__ import annotations

@@ -29,9 +29,14 @@ def validate(as_json: options.Json = False) -> None:
 
     Exit code 1 if a check fails.
     """
+    from neurochip.errors import UserError
     from neurochip.silicon import all_checks, summary
 
-    checks = all_checks()
+    try:
+        checks = all_checks()
+    except UserError as error:  # the files are those of this package: a number in them that cannot be is a failure
+        typer.echo(f"neurochip: {error}", err=True)
+        raise typer.Exit(FAILED) from None
     result = summary(checks)
     if as_json:
         typer.echo(json.dumps(_document(checks, result), indent=1, ensure_ascii=False))

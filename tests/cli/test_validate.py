@@ -98,9 +98,22 @@ def test_a_prediction_that_is_missed_is_counted(call: Command, hw_models: Path) 
     assert "ReckOn, largest learning step, 24.7 events: published 198, predicted 179.2" in done.err
 
 
-def test_a_broken_file_ends_with_2(call: Command, hw_models: Path) -> None:
-    change(hw_models / "silicon" / "odin.toml", "[figures]", "[figures")
-    assert "odin.toml: cannot be read as TOML" in call("validate").sentence()
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("silicon/odin.toml", "[figures]", "[figures", "odin.toml: cannot be read as TOML"),
+        ("chips/reckon-28nm.toml", "lanes = 16", "lanes = 17", "lanes of chip reckon-28nm is 17"),
+        ("chips/reckon-28nm.toml", "value = 13\n", "value = -13\n", "clock.value is -13"),
+    ],
+)
+def test_a_file_or_number_that_cannot_be_fails_with_one_sentence(
+    file: str, old: str, new: str, words: str, call: Command, hw_models: Path
+) -> None:
+    change(hw_models / file, old, new)
+    done = call("validate")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.count("\n") == 1
+    assert words in done.err
 
 
 def test_the_table_is_readable_on_a_terminal(call: Command, monkeypatch: pytest.MonkeyPatch) -> None:
