@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from neurochip.report.console import LABEL_WIDTH, Line, print_line, prose, table_lines
 from neurochip.report.sensitivity_lines import short_lines
 from neurochip.report.sentences import chip_sentence, history_sentence
-from neurochip.report.table import HEADLINE, KINDS, PRICE, Column, background, by_group
+from neurochip.report.table import HEADLINE, KINDS, PRICE, STALLS, Column, background, by_group, not_empty
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MORE = "--json has more: counts, cycles and stalls, every flip, the rules on equal silicon."
+MORE = "--json has more: counts, every flip, the rules on equal silicon."
 NOT_LEARNED = ("test", "float")  # columns of what only a run knows
 
 
@@ -23,7 +23,8 @@ def print_cost(document: Mapping[str, Any], console: Console) -> None:
     lines: list[Line] = [(document["name"], "bold")]
     for label, text in cost_header(document):
         lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
-    for columns in (tuple(column for column in HEADLINE if column.title[0] not in NOT_LEARNED), PRICE, _kinds()):
+    headline = tuple(column for column in HEADLINE if column.title[0] not in NOT_LEARNED)
+    for columns in not_empty((headline, PRICE, _kinds(), STALLS), document):
         lines += table_lines(columns, groups, width)
     for sentences, style in (
         (short_lines(document["sensitivity"]), ""),

@@ -208,14 +208,15 @@ STALLS: tuple[Column, ...] = (
 
 def tables(report: Mapping[str, Any]) -> list[tuple[Column, ...]]:
     """The tables of a report: headline, what the energies rest on, prices, stalls; empty ones are left out."""
+    return not_empty((HEADLINE, background(report), PRICE, STALLS), report)
+
+
+def not_empty(candidates: Sequence[tuple[Column, ...]], report: Mapping[str, Any]) -> list[tuple[Column, ...]]:
+    """The tables that hold more than their first column; without the calibrated energy where no chip has a fit."""
     rules = by_rule(report)
     has_fit = any(look_up(rule.fixed, "per_sample", "energy_pj", "calibrated") is not None for rule in rules)
-    price = tuple(column for column in PRICE if has_fit or column.title[0] != "calibrated")
-    return [
-        columns
-        for columns in (HEADLINE, background(report), price, STALLS)
-        if any(column.text(rule) != NOTHING for column in columns[1:] for rule in rules)
-    ]
+    shown = [tuple(column for column in one if has_fit or column.title[0] != "calibrated") for one in candidates]
+    return [one for one in shown if any(column.text(rule) != NOTHING for column in one[1:] for rule in rules)]
 
 
 def background(report: Mapping[str, Any]) -> tuple[Column, ...]:
