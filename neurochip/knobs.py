@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -144,7 +144,7 @@ def _scaled(item: _T, unit: str, factor: float) -> _T:
         moved = tuple(_scaled(entry, unit, factor) for entry in item)
     elif isinstance(item, dict):
         moved = {key: _scaled(value, unit, factor) for key, value in item.items()}
-    return moved  # type: ignore[no-any-return]
+    return cast(_T, moved)
 
 
 def _leakage(chip: Chip) -> Quantity | None:

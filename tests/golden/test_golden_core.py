@@ -81,7 +81,7 @@ class TestForward:
 
 
 class TestTraceAndPresynapticFactor:
-    STEPS = [[(0, 3)], [(0, 2)], [(0, 2)], [(0, 3)], []]  # noqa: RUF012
+    STEPS = ([(0, 3)], [(0, 2)], [(0, 2)], [(0, 3)], [])
 
     def test_trace_leaks_adds_the_magnitude_and_saturates(self) -> None:
         spec = make_spec(replace(HIDDEN, keeps_trace=True), READOUT, credit="trace", n_steps=5)

@@ -103,7 +103,7 @@ class TestUpdate:
 class TestUnroll:
     # t = 1: u = 15, psi = 15, g = -4 as in TestError. t = 2, without event: u = 15 - 8 = 7, idx = -9, psi = 6,
     # g = -24 / 16 -> -2. So delta[2] = -2 and delta[1] = leak(-2) + g[1] = -1 - 4 = -5.
-    STEPS = [[(0, 1)], []]  # noqa: RUF012
+    STEPS = ([(0, 1)], [])
 
     def learn(self, **changes: Any) -> tuple[GoldenCore, GoldenRun]:
         spec = make_spec(credit="unroll", update="accumulate", n_steps=2, batch=2, **changes)

@@ -57,7 +57,9 @@ class Reached:
     def table(self) -> str:
         lines = [f"{name:46}{self.share(name):7.1%}" for name in sorted(self.seen)]
         counts, _ = np.histogram(self.ticks, [*EDGES, np.inf])
-        lines += [f"ticks from {low:6}: {n:6} {'#' * (60 * int(n) // self.n)}" for low, n in zip(EDGES, counts)]  # noqa: B905
+        lines += [
+            f"ticks from {low:6}: {n:6} {'#' * (60 * int(n) // self.n)}" for low, n in zip(EDGES, counts, strict=True)
+        ]
         return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from neurochip.cost.area import area
 from neurochip.cost.bounds import at_bound
 from neurochip.counters import COUNTER_KEYS, MEMORIES, OPERATIONS, PHASES, Count, is_memory
 from neurochip.errors import UserError
-from neurochip.technology import KINDS, FrozenModel, Quantity
+from neurochip.technology import KINDS, Bound, FrozenModel, Quantity
 
 _T = TypeVar("_T")
 NAMES = ["65nm", "45nm", "28nm", "22nm", "7nm"]
@@ -102,7 +102,8 @@ def with_price(item: _T, key: str, factor: float, path: str = "") -> _T:
         }
         return value.model_copy(update=update)
     if isinstance(value, tuple) and value and isinstance(value[0], FrozenModel):
-        return tuple(with_price(entry, key, factor, f"{path}[{place(entry)}]") for entry in value)  # type: ignore[return-value]
+        value = tuple(with_price(entry, key, factor, f"{path}[{place(entry)}]") for entry in value)
+        return cast(_T, value)
     return item
 
 
@@ -161,8 +162,9 @@ def test_raising_a_price_never_lowers_the_energy_of_any_counts(
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_moves_every_price_and_nothing_else(name: str) -> None:
     chip = CHIPS[name]
-    for bound in ("low", "high"):
-        moved = {entry.key: entry.value for entry in at_bound(chip, bound).provenance}  # type: ignore[arg-type]
+    bounds: tuple[Bound, ...] = ("low", "high")
+    for bound in bounds:
+        moved = {entry.key: entry.value for entry in at_bound(chip, bound).provenance}
         for entry in chip.provenance:
             assert moved[entry.key] == getattr(entry, bound), entry.key
     points = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import ottt_core_bitmaps as given
 
@@ -45,13 +46,13 @@ class MeshChip(given.Chip):
     mesh: MeshNumbers | None = MeshNumbers()
 
 
-def mesh_chip(ports: str = "1rw", words: dict[str, int] | None = None, **changes: object) -> MeshChip:
+def mesh_chip(ports: str = "1rw", words: dict[str, int] | None = None, **changes: Any) -> MeshChip:
     """A chip whose memories hold `words` (memory -> words; 1024 where none are given)."""
     memories = {
         name: dataclasses.replace(memory, words=(words or {}).get(name, memory.words), bank_words=4)
         for name, memory in given.chip_with(ports).memories.items()
     }
-    return MeshChip(memories, **changes)  # type: ignore[arg-type]
+    return MeshChip(memories, **changes)
 
 
 def spec_of(rule: str, sizes: tuple[int, ...] = SIZES, **changes: object) -> CoreSpec:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,10 @@ class Chip:
     dram: Dram | None = None
 
 
-def chip_with(ports: str, **changes: object) -> Chip:
+def chip_with(ports: str, **changes: Any) -> Chip:
     names = ("synapse", "neuron", "trace", "error", "gradient", "history")
     memories = {name: Ports(ports) for name in names} | {"event_fifo": Ports("1r1w", 16, 16, 0)}
-    return dataclasses.replace(Chip(memories), **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(Chip(memories), **changes)
 
 
 def without(chip: Chip, *memories: str) -> Chip:
@@ -64,19 +65,19 @@ def without(chip: Chip, *memories: str) -> Chip:
     return dataclasses.replace(chip, memories=kept, overflow="dram", dram=Dram())
 
 
-def layer_spec(index: int, **changes: object) -> LayerSpec:
+def layer_spec(index: int, **changes: Any) -> LayerSpec:
     readout = index == len(SIZES) - 2
     layer = LayerSpec(
         "readout" if readout else "dense", SIZES[index], SIZES[index + 1], True, "none" if readout else "shift",
         0 if readout else 1, 0 if readout else 64, "subtract", not readout, "shift", 1, 6, 8, 4, 6, 10,
     )  # fmt: skip
-    layer = dataclasses.replace(layer, **changes)  # type: ignore[arg-type]
+    layer = dataclasses.replace(layer, **changes)
     if "frac_gradient" in changes:
         return layer
     return dataclasses.replace(layer, frac_gradient=layer.frac_presynaptic + layer.frac_error)  # the default: no shift
 
 
-def core_spec(rule: str, layer_changes: dict[str, object] | None = None, **changes: object) -> CoreSpec:
+def core_spec(rule: str, layer_changes: dict[str, object] | None = None, **changes: Any) -> CoreSpec:
     credit, update = RULES[rule]
     layers = tuple(
         layer_spec(i, **({"keeps_trace": False} if credit != "trace" else {}) | (layer_changes or {}))
@@ -89,7 +90,7 @@ def core_spec(rule: str, layer_changes: dict[str, object] | None = None, **chang
         rate_multiplier=11, rate_shift=12, mse_share_q=0, deliver="synapse", reset_path="detached", rng_lanes=R,
         seed=1, synapse_lanes=L, trace_lanes=M,
     )  # fmt: skip
-    return dataclasses.replace(spec, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(spec, **changes)
 
 
 @dataclasses.dataclass

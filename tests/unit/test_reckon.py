@@ -288,3 +288,14 @@ def test_missing_or_misshapen_recordings_gates_and_chips_are_refused() -> None:
     assert "memories.neuron of chip reckon-28nm has 64 words" in refused(
         chip=CHIP.model_copy(update={"memories": memories})
     )
+
+
+def test_samples_that_were_not_recorded_count_like_those_that_were() -> None:
+    recorded = trace()
+    two, six = (count(replace(activity(), n_samples=n), SPEC, CHIP, ALL_GATES, recorded) for n in (2, 6))
+    assert six.cycles == pytest.approx(3 * two.cycles)
+    assert [item.number for item in six.counts] == pytest.approx([3 * item.number for item in two.counts])
+    assert two.sampled is None
+    assert six.sampled is not None
+    assert (six.sampled.n_recorded, six.sampled.n_samples) == (2, 6)
+    assert 0 < six.sampled.half_width_cycles < 20 * six.cycles

@@ -9,6 +9,7 @@ from multicore_networks import ASSUMED, spec_of
 
 from neurochip.activity import Activity, SampleTrace
 from neurochip.chip import load_chip
+from neurochip.comparison import chip_section
 from neurochip.cost.energy import leakage_mw, price
 from neurochip.counters import Count, totals
 from neurochip.errors import UserError
@@ -129,3 +130,27 @@ def test_the_history_leaves_the_mesh_at_the_first_t_that_does_not_fit() -> None:
     cores_of(dataclasses.replace(unrolled, n_steps=first - 1), MESH)
     with pytest.raises(UserError):
         cores_of(dataclasses.replace(unrolled, n_steps=first), MESH)
+
+
+def test_the_event_fifo_of_every_core_in_use_leaks() -> None:
+    spec, activity, trace = on_chip("infer", LARGE)
+    register = MESH.technology.register_
+    assert register is not None
+    leakage = []
+    for words in (16, 1616):
+        fifo = MESH.memories["event_fifo"].model_copy(update={"bank_words": words})
+        chip = MESH.model_copy(update={"memories": {**MESH.memories, "event_fifo": fifo}})
+        pricer = Pricer(chip, Gates(), spec)
+        counted = dataclasses.replace(pricer.count(activity, trace), cycles=1500.0)
+        leakage.append(pricer.energy(counted).leakage_pj)
+    n_cores, width = pricer.n_cores(), word_bits(spec, MESH)["event_fifo"]
+    assert n_cores > 1
+    more_nw = n_cores * 1600 * width * register.leakage.value
+    assert leakage[1] - leakage[0] == pytest.approx(more_nw * 1500 / MESH.clock_mhz * 1e-3)
+
+
+def test_a_report_says_how_many_cores_a_rule_is_on() -> None:
+    large, small = (Pricer(MESH, Gates(), on_chip("infer", sizes)[0]) for sizes in (LARGE, SMALL))
+    assert large.n_cores() > small.n_cores() == 1
+    notes = chip_section(MESH, Gates(), {"ottt-o": large, "infer": small})["notes"]
+    assert notes == [f"ottt-o: on {large.n_cores()} of 16 cores", "infer: on 1 of 16 cores"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -138,10 +139,10 @@ class Slot:
         return True
 
 
-class Sequencer(Generic[_Operands]):
+class Sequencer(ABC, Generic[_Operands]):
     """A unit that works through its program, step after step, while its pipeline runs on beside.
 
-    A subclass says in `program` what to do, and in `finish` what becomes of a word that leaves the pipeline.
+    A subclass says in `program` what to do and, if words enter its pipeline, in `finish` what they become.
     """
 
     def __init__(self, machine: Machine, phase: str, latency: int = 0, interval: int = 1) -> None:
@@ -151,13 +152,13 @@ class Sequencer(Generic[_Operands]):
         self._step: Step | None = None
         self._started = False
 
+    @abstractmethod
     def program(self) -> Iterator[Step]:
         """The steps in order; none takes 0 clocks."""
-        raise NotImplementedError
 
     def finish(self, now: int, operands: _Operands) -> None:
         """Compute and write the word whose operands leave the pipeline in this clock."""
-        raise NotImplementedError
+        raise RuntimeError(f"{type(self).__name__} put a word into its pipeline and does not say what becomes of it")
 
     @property
     def done(self) -> bool:
