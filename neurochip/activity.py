@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FIELDS: tuple[str, ...] = (
     "events",
     "graded_events",
+    "deliver_taps",
     "spikes",
     "psi_nonzero",
     "trace_words",
@@ -23,13 +24,20 @@ FIELDS: tuple[str, ...] = (
     "signal_nonzero",
     "signal_words",
     "signal_steps",
+    "all_tap_words",
+    "all_tap_products",
+    "psi_rows",
+    "psi_taps",
     "error_rows",
     "error_words",
     "error_products",
     "presynaptic_rows",
+    "presynaptic_taps",
     "update_rows",
+    "update_tiles",
     "update_words",
     "update_products",
+    "weight_words",
     "random_advances",
     "sat_membrane",
     "sat_readout",
@@ -119,9 +127,10 @@ class SampleTrace:
 
     Attributes:
         sample_indices: indices of the samples in their split.
-        bitmaps: name -> bool array [n_subset, n_steps, width]: "event/<layer>", whose set bits are the event addresses
-            in ascending order; "graded/0", input events with m != 1; with learning "trace/<layer>" and "psi/<layer>",
-            not 0 after the step, "signal/<layer>", and, with a trace gate, "presynaptic/<layer>", rows with p != 0.
+        bitmaps: name -> bool array [n_subset, n_steps, width]: "event/0", whose set bits are the addresses of the
+            network's input events, "event/<l + 1>", the spikes of hidden layer l; "graded/0", input events with m != 1;
+            with learning "trace/<l>" and "psi/<l>", not 0 after the step, "signal/<l>", and, with a trace gate,
+            "presynaptic/<l>", input addresses with p != 0.
     """
 
     sample_indices: NDArray[np.int64]

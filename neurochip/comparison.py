@@ -20,6 +20,7 @@ from neurochip.network.resolve import rate_code
 from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer, history_section, numerics, ratios
 from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
+from neurochip.run_notes import run_notes
 from neurochip.sensitivity import sensitivity
 from neurochip.setup import Run, Setup
 from neurochip.spec import CoreSpec
@@ -57,7 +58,7 @@ def build_report(setup: Setup, outcomes: Mapping[str, Outcome]) -> Numbers:
         "target_accuracy": setup.resolved.run.target_accuracy,
         "flips": flips(results, _last_activities(setup, outcomes)),
         "sensitivity": sensitivity_section(_priced_rules(setup, outcomes)),
-        "notes": [*_notes(setup), *clock_notes(results)],
+        "notes": [*run_notes(setup), *clock_notes(results)],
         "results": results,
     }
 
@@ -144,11 +145,11 @@ def _task_section(setup: Setup) -> Numbers:
 
 
 def _network_section(setup: Setup) -> Numbers:
-    sizes = [setup.shapes[0].n_in, *(shape.n_out for shape in setup.shapes)]
+    sizes = [setup.task.n_inputs, *(shape.n_out for shape in setup.shapes)]
     return {
         "layers": [{"kind": shape.kind, "n_in": shape.n_in, "n_out": shape.n_out} for shape in setup.shapes],
         "shape": "-".join(str(size) for size in sizes),
-        "n_weights": sum((shape.n_in + int(shape.bias)) * shape.n_out for shape in setup.shapes),
+        "n_weights": sum(shape.n_weights for shape in setup.shapes),
     }
 
 
@@ -186,30 +187,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _notes(setup: Setup) -> list[str]:
-    notes = [
-        "Costs per sample are means over all training samples of the last epoch with learning on, and over the test "
-        "split for inference; energy is what the model of the chip gives, not a measurement.",
-        "Training accuracy of rules that change weights at every step is measured while they learn the label of each "
-        "sample; compare rules by test accuracy.",
-    ]
-    batch = setup.resolved.learning.batch
-    immediate = [rule.name for rule in setup.rules if rule.update == "immediate"]
-    if batch > 1 and immediate:
-        notes.append(
-            f"{', '.join(immediate)}: batch 1, as these rules change weights at every step; learning.batch = {batch} "
-            "holds for the others."
-        )
-    if any(rule.group == NO_LEARNING for rule in setup.rules):
-        notes.append(
-            "infer loads weights trained off the chip by the float twin of bptt, rounded to the chip's weight format; "
-            "its cost is a pass over the training samples without learning, and the base of the ratios to inference."
-        )
-    return notes
-
-
 def _result(setup: Setup, run: Run, outcome: Outcome) -> Numbers:
-    learns = run.rule.group != NO_LEARNING
+    has_epochs = run.rule.group != NO_LEARNING and outcome.stream is None
     last = outcome.epochs[-1]
     result: Numbers = {
         "rule": run.rule.name,
@@ -225,13 +204,15 @@ def _result(setup: Setup, run: Run, outcome: Outcome) -> Numbers:
                 {"epoch": index + 1, "train": epoch.train, "validation": epoch.validation}
                 for index, epoch in enumerate(outcome.epochs)
             ]
-            if learns
+            if has_epochs
             else [],
         },
     }
+    if outcome.stream is not None:
+        result["stream"] = outcome.stream.section()
     result |= dict.fromkeys(COST_KEYS)  # the float twin has no cost
     if run.precision == "fixed":
-        validation = [epoch.validation for epoch in outcome.epochs] if learns else None
+        validation = [epoch.validation for epoch in outcome.epochs] if has_epochs else None
         target = setup.resolved.run.target_accuracy
         result |= costs(setup.pricer(run.rule), outcome.recorded, validation, target)
     return result
@@ -257,7 +238,7 @@ def costs(
     Args:
         pricer: the chip, and the specification of the rule.
         recorded: activity at the word widths of the chip, and bitmaps.
-        validation: accuracy per epoch; None for a rule that does not learn.
+        validation: accuracy per epoch; None for a rule that does not learn, and for a stream, which has no epochs.
         target_accuracy: of `energy_to_accuracy`.
     """
     last, test = recorded.epochs[-1], recorded.test

@@ -8,24 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from neurochip.config_errors import sentence
+from neurochip.config_layers import NetworkTable, Size
+from neurochip.config_precision import PrecisionTable
+from neurochip.config_table import Table
 from neurochip.errors import UserError
-from neurochip.rules.presets import find_rule
-
-Frac = Annotated[int, Field(ge=0, le=24)]
-PerLayerFrac = Frac | list[Frac] | None
-
-
-class Table(BaseModel):
-    """A table of the experiment file: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from neurochip.rules.presets import NO_LEARNING, find_rule
 
 
 class TaskTable(Table):
-    """`[task]`: which recordings, and how they become steps of events."""
+    """`[task]`: which recordings, and how they become steps of events; `crop` is [width, height] of their middle."""
 
     name: str = "digits-dvs"
     path: str | None = None
@@ -33,61 +27,20 @@ class TaskTable(Table):
     repeat: Literal["once", "count"] = "once"
     classes: list[int] | None = None
     sensor_size: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
+    crop: Annotated[list[Annotated[int, Field(ge=1, le=32_767)]], Field(min_length=2, max_length=2)] | None = None
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 
 
-class DenseLayer(Table):
-    """A dense layer of LIF neurons. lambda = 1 - 2^-leak_shift, or leak_constant / 65536."""
-
-    kind: Literal["dense"]
-    neurons: int = Field(ge=1, le=65536)
-    leak_shift: Annotated[int, Field(ge=1, le=15)] | None = None
-    leak_constant: Annotated[int, Field(ge=0, le=65535)] | None = None
-    threshold: float = Field(default=1.0, gt=0.0)
-    reset: Literal["subtract", "zero"] = "subtract"
-    bias: bool = True
-
-    @model_validator(mode="after")
-    def _one_leak(self) -> DenseLayer:
-        if self.leak_shift is not None and self.leak_constant is not None:
-            raise ValueError("leak_shift and leak_constant exclude each other; give one of them")
-        return self
-
-
-class ReadoutLayer(Table):
-    """The memoryless readout, one output per class."""
-
-    kind: Literal["readout"]
-    bias: bool = True
-
-
-Layer = Annotated[DenseLayer | ReadoutLayer, Field(discriminator="kind")]
-
-
-def _default_layers() -> list[DenseLayer | ReadoutLayer]:
-    return [DenseLayer(kind="dense", neurons=128, leak_shift=1), ReadoutLayer(kind="readout")]
-
-
-class NetworkTable(Table):
-    """`[network]`: layers first to last, and the spread of the initial weights."""
-
-    layers: list[Layer] = Field(default_factory=_default_layers)
-    init_gain: float = Field(default=0.5, gt=0.0)
-    weight_std: list[Annotated[float, Field(gt=0.0)]] | None = None
-
-    @model_validator(mode="after")
-    def _ends_in_a_readout(self) -> NetworkTable:
-        kinds = [layer.kind for layer in self.layers]
-        if not kinds or kinds[-1] != "readout" or "readout" in kinds[:-1]:
-            raise ValueError("the last layer, and only the last, must be of kind 'readout'")
-        if self.weight_std is not None and len(self.weight_std) != len(self.layers):
-            raise ValueError(f"weight_std needs one value per layer, {len(self.layers)}")
-        return self
-
-
 class LearningTable(Table):
-    """`[learning]`: the rule and its choices."""
+    """`[learning]`: the rule and its choices (semantics sections 3 and 4).
 
+    `unroll`, `block` and `window` are the K, b and W of the presets that have none of their own (W: that of unroll).
+    A head pools the map of its layer over `head_pool_kernel` (default, and at most: all of it). `trace_filter` is the k
+    of a second leak of the traces, or "readout": that of the readout. The learning rate is halved every `halve_every`
+    epochs. `mode` "stream" learns from a stream of samples (`[stream]`, docs/continual.md) instead of `epochs`.
+    """
+
+    mode: Literal["epochs", "stream"] = "epochs"
     rule: str = "ottt-o"
     learning_rate: float | None = Field(default=None, gt=0.0)
     rates: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
@@ -101,115 +54,70 @@ class LearningTable(Table):
     reset_path: Literal["detached", "exact"] = "detached"
     first_layer: Literal["trace", "input"] = "trace"
     readout_trace: bool = False
+    unroll: int = Field(default=5, ge=1, le=32_767)
+    block: int = Field(default=1, ge=1, le=65536)
+    window: int | None = Field(default=None, ge=1, le=32_767)
+    feedback: Literal["random", "symmetric"] = "random"
+    head_pool: Literal["none", "sum", "average"] = "none"
+    head_pool_kernel: Size | None = None
+    train_heads: bool = True
+    trace_filter: Annotated[int, Field(ge=1, le=15)] | Literal["readout"] | None = None
+    loss_start: int = Field(default=1, ge=1, le=32_767)
+    update_every: int = Field(default=1, ge=1, le=32_767)
+    momentum_shift: int = Field(default=0, ge=0, le=15)
+    halve_every: int | None = Field(default=None, ge=1, le=100_000)
 
     @field_validator("rule")
     @classmethod
     def _known_rule(cls, value: str) -> str:
-        find_rule(value)
-        return value
+        return find_rule(value).name
 
     @field_validator("rates")
     @classmethod
     def _known_rules(cls, value: dict[str, float]) -> dict[str, float]:
-        for name in value:
-            find_rule(name)
-        return value
+        return {find_rule(name).name: rate for name, rate in value.items()}
 
 
-class EventSignal(Table):
-    """Magnitude of an input event."""
+class StreamTable(Table):
+    """`[stream]`: samples drawn with replacement from the training split, each predicted before it is learned.
 
-    bits: int = Field(default=1, ge=1, le=8)
+    The run ends after `samples`. Every `label_every`-th sample has a label and is learned; the others are only
+    inferred. After every `drift_every` samples the `drift` changes the labels ("classes"), or the addresses of the
+    inputs ("inputs"). `window`: samples of the running accuracy. With `shortest_steps` k a sample has events in a drawn
+    number of steps from k to task.steps, and none after them.
+    """
 
-
-class WeightSignal(Table):
-    """Weights and biases. headroom: bits kept free above the calibrated range, for weights that grow."""
-
-    bits: int = Field(default=8, ge=2, le=16)
-    frac: PerLayerFrac = None
-    rounding: Literal["floor", "nearest", "stochastic"] = "stochastic"
-    headroom: int = Field(default=1, ge=0, le=8)
-
-
-class MembraneSignal(Table):
-    """Membrane potentials of hidden layers."""
-
-    bits: int = Field(default=16, ge=6, le=24)
-    frac: PerLayerFrac = None
-    headroom: int = Field(default=2, ge=0, le=8)
-
-
-class TraceSignal(Table):
-    """Presynaptic traces; rows whose trace is below `gate` are not updated."""
-
-    bits: int = Field(default=8, ge=2, le=16)
-    frac: PerLayerFrac = None
-    gate: int = Field(default=0, ge=0, le=65535)
-
-
-class ErrorSignal(Table):
-    """Errors e and d and learning signals g."""
-
-    bits: int = Field(default=8, ge=2, le=16)
-    frac: PerLayerFrac = None
-    rounding: Literal["floor", "nearest"] = "nearest"
-
-
-class DeltaSignal(Table):
-    """The carried error of BPTT (default: error.bits + 4)."""
-
-    bits: int | None = Field(default=None, ge=2, le=24)
-
-
-class SurrogateSignal(Table):
-    """Surrogate derivative codes."""
-
-    bits: int = Field(default=4, ge=1, le=8)
-
-
-class GradientSignal(Table):
-    """Accumulated gradients (default frac: exact products)."""
-
-    bits: int = Field(default=24, ge=8, le=32)
-    frac: PerLayerFrac = None
-
-
-class ReadoutSignal(Table):
-    """Readout sums z (default frac: that of the readout's weights)."""
-
-    bits: int = Field(default=24, ge=8, le=31)
-    frac: Frac | None = None
-
-
-class PrecisionTable(Table):
-    """`[precision]`: formats of all signals. `precision = "float"` runs the float twin alone."""
-
-    arithmetic: Literal["fixed", "float", "float32"] = "fixed"
-    event: EventSignal = EventSignal()
-    weight: WeightSignal = WeightSignal()
-    membrane: MembraneSignal = MembraneSignal()
-    trace: TraceSignal = TraceSignal()
-    error: ErrorSignal = ErrorSignal()
-    delta: DeltaSignal = DeltaSignal()
-    surrogate: SurrogateSignal = SurrogateSignal()
-    gradient: GradientSignal = GradientSignal()
-    readout: ReadoutSignal = ReadoutSignal()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        return {"arithmetic": value} if isinstance(value, str) else value
+    samples: int = Field(default=5000, ge=1, le=10_000_000)
+    label_every: int = Field(default=1, ge=1, le=10_000_000)
+    drift: Literal["none", "classes", "inputs"] = "none"
+    drift_every: int | None = Field(default=None, ge=1, le=10_000_000)
+    window: int = Field(default=200, ge=1, le=10_000_000)
+    shortest_steps: int | None = Field(default=None, ge=1, le=32_767)
 
     @model_validator(mode="after")
-    def _delta_holds_error(self) -> PrecisionTable:
-        if self.delta_bits < self.error.bits:
-            raise ValueError(f"delta.bits = {self.delta_bits} must be at least error.bits = {self.error.bits}")
+    def _drift_comes(self) -> StreamTable:
+        if self.label_every > self.samples:
+            raise ValueError(
+                f"label_every = {self.label_every} leaves none of {self.samples} samples a label; allowed is 1 to "
+                f"{self.samples}"
+            )
+        if self.drift == "none":
+            if self.drift_every is not None:
+                raise ValueError(
+                    f"drift_every = {self.drift_every} needs a drift; allowed are drift = 'classes' or 'inputs'"
+                )
+            return self
+        if self.drift_every is None or self.drift_every >= self.samples:
+            raise ValueError(
+                f"drift = {self.drift!r} needs drift_every, the samples from one drift to the next; allowed is 1 to "
+                f"{self.samples - 1} (below samples)"
+            )
+        if self.window > self.drift_every:
+            raise ValueError(
+                f"window = {self.window} is longer than drift_every = {self.drift_every}; allowed is 1 to "
+                f"{self.drift_every}"
+            )
         return self
-
-    @property
-    def delta_bits(self) -> int:
-        """Bits of the carried error."""
-        return self.delta.bits if self.delta.bits is not None else min(24, self.error.bits + 4)
 
 
 class ChipTable(Table):
@@ -238,12 +146,13 @@ class RunTable(Table):
     def _rules_once(cls, value: list[str] | None) -> list[str] | None:
         if value == []:
             raise ValueError("at least one rule is needed")
-        for name in value or ():
-            find_rule(name)
-        twice = [name for name in value or () if (value or []).count(name) > 1]
+        if value is None:
+            return None
+        names = [find_rule(name).name for name in value]
+        twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(f"{twice[0]!r} stands there twice; allowed is every rule once")
-        return value
+        return names
 
 
 class Experiment(Table):
@@ -255,11 +164,49 @@ class Experiment(Table):
     precision: PrecisionTable = PrecisionTable()
     chip: ChipTable = ChipTable()
     run: RunTable = RunTable()
+    stream: StreamTable | None = None
+
+    @property
+    def streamed(self) -> StreamTable | None:
+        """The stream that is learned from; None with `learning.mode` "epochs"."""
+        if self.learning.mode != "stream":
+            return None
+        return StreamTable() if self.stream is None else self.stream
+
+    @model_validator(mode="after")
+    def _stream_agrees(self) -> Experiment:
+        table, learning = self.streamed, self.learning
+        if table is None:
+            if self.stream is not None:
+                raise ValueError("the table stream needs learning.mode = 'stream'; learning.mode is 'epochs'")
+            return self
+        if learning.halve_every is not None:
+            raise ValueError(
+                f"learning.halve_every = {learning.halve_every} counts epochs, and learning.mode = 'stream' has none; "
+                "leave it out"
+            )
+        if NO_LEARNING in (learning.rule, *(self.run.rules or ())):
+            raise ValueError(
+                f"the rule {NO_LEARNING!r} is not allowed with learning.mode = 'stream', as it learns nothing; allowed "
+                "are all other rules"
+            )
+        if table.shortest_steps is not None and table.shortest_steps > self.task.steps:
+            raise ValueError(
+                f"stream.shortest_steps = {table.shortest_steps} is more than task.steps; allowed is 1 to "
+                f"{self.task.steps}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tables_agree(self) -> Experiment:
         if self.task.repeat == "count" and self.precision.event.bits < 2:
             raise ValueError("task.repeat = 'count' needs precision.event.bits of 2 to 8")
+        learning, steps = self.learning, self.task.steps
+        if not any(t % learning.update_every == 0 for t in range(learning.loss_start, steps + 1)):
+            raise ValueError(
+                f"learning.loss_start = {learning.loss_start} and learning.update_every = {learning.update_every} "
+                f"leave none of {steps} steps (task.steps) a loss; allowed are steps from 1 to {steps}"
+            )
         return self
 
     def to_tables(self) -> dict[str, Any]:
@@ -268,11 +215,16 @@ class Experiment(Table):
 
 
 def load_experiment(
-    path: Path | None, overrides: Iterable[str] = (), tables: Mapping[str, Any] | None = None
+    path: Path | None,
+    overrides: Iterable[str] = (),
+    tables: Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | None = None,
+    source: str | None = None,
 ) -> Experiment:
     """Read an experiment file (None: the default experiment) and apply `KEY=VALUE` overrides.
 
-    A value is a TOML value; a bare word is a string. `tables` are nested tables that stand for the file.
+    A value is a TOML value; a bare word is a string. `tables` are nested tables that stand for the file, `network` are
+    keys of `[network]` that win over those of the file. `source` names all of them in error messages.
 
     Raises:
         UserError: one sentence that names file, key, value and what is allowed.
@@ -287,10 +239,12 @@ def load_experiment(
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: is not TOML ({error})") from error
+    if network is not None:
+        tables["network"] = {**tables.get("network", {}), **network}
     overrides = list(overrides)
     for text in overrides:
         _apply_override(tables, text)
-    return parse_experiment(tables, source_of(path, overrides))
+    return parse_experiment(tables, source_of(path, overrides) if source is None else source)
 
 
 def source_of(path: Path | None, overrides: Iterable[str] = ()) -> str:

@@ -8,37 +8,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip._version import __version__
 from neurochip.activity import Activity
-from neurochip.comparison import add_ratios, chip_section
 from neurochip.config import Experiment
 from neurochip.errors import UserError
+from neurochip.estimate_document import cost_document
 from neurochip.listener import Listener, Silent
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.replay import at_word_widths, replayed_epoch
 from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import NamedNetwork
 from neurochip.network.resolve import Lanes, core_spec
-from neurochip.network.shape import Fracs, LayerShape, layer_shapes, leak_factor
+from neurochip.network.shape import Fracs, LayerShape, layer_shapes, leak_factor, sensor_map
+from neurochip.network.stream import MapSize
 from neurochip.priced import PricedRule
-from neurochip.pricing import Pricer, history_section
+from neurochip.pricing import Pricer
 from neurochip.rules.presets import DEFAULT_COMPARISON, Rule, find_rule
-from neurochip.sensitivity import sensitivity
 from neurochip.setup import chip_of
-from neurochip.spec import CoreSpec
 from neurochip.synthetic import Assumed, activity_of_drawing, draw_events, draw_trace
 
 if TYPE_CHECKING:
     from neurochip.repricing import SavedRun
 
-SCHEMA = "neurochip-cost/1"
 DEFAULT_RATE = 0.1
+DEFAULT_SAMPLES = 16
+MOST_CELLS = 1 << 22  # inputs and outputs times steps and samples that are drawn unless --samples says more
+MOST_TRACES = 16_384  # of a layer, enough for its percentile
 Numbers = dict[str, Any]
 
 
@@ -50,14 +49,15 @@ class Asked:
         rates: events per input and step: one for all layers, or one per layer (inputs, then hidden layers); empty: the
             rate of the task if there is one, else DEFAULT_RATE.
         psi, signal_steps, signal: as in `neurochip.synthetic.Assumed`.
-        n_samples, seed: of the drawing.
+        n_samples: of the drawing; None: as many as `default_samples` says.
+        seed: of the drawing.
     """
 
     rates: tuple[float, ...] = ()
     psi: float = Assumed.psi
     signal_steps: float = Assumed.signal_steps
     signal: tuple[float, float] = Assumed.signal
-    n_samples: int = 16
+    n_samples: int | None = None
     seed: int = 1
 
 
@@ -69,18 +69,20 @@ def cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener | No
     """
     experiment = network.experiment
     with _named(network.source):
-        n_inputs, n_classes, task_rate = _ends(network, listener or Silent())
-        shapes = layer_shapes(experiment, n_inputs, n_classes)
+        n_inputs, n_classes, task_rate, input_map = _ends(network, listener or Silent())
+        shapes = layer_shapes(experiment, n_inputs, n_classes, input_map)
     rate, origin = _rates(asked, len(shapes), task_rate)
     assumed = Assumed(rate, asked.psi, asked.signal_steps, asked.signal)
     assumed.check()
-    if asked.n_samples < 1:
-        raise UserError(f"--samples is {asked.n_samples}; allowed are whole numbers from 1")
+    n_asked = default_samples(shapes, experiment.task.steps) if asked.n_samples is None else asked.n_samples
+    if n_asked < 1:
+        raise UserError(f"--samples is {n_asked}; allowed are whole numbers from 1")
     rules = [find_rule(name) for name in experiment.run.rules or DEFAULT_COMPARISON]
     with _named(network.source):
-        pricers = _pricers(experiment, rules, shapes, _fracs(experiment, shapes, assumed, asked))
+        fracs = _fracs(experiment, shapes, assumed, n_asked, asked.seed, rules)
+        experiment, pricers = _fitting(experiment, rules, shapes, fracs)
     batch = max(pricer.spec.batch for pricer in pricers)
-    n_samples = -(-asked.n_samples // batch) * batch  # whole batches, the same samples for every rule
+    n_samples = -(-n_asked // batch) * batch  # whole batches, the same samples for every rule
     for rule, pricer in zip(rules, pricers, strict=True):
         with _named(f"{network.source}, rule {rule.name}"):  # other rules may need less
             pricer.check()
@@ -96,13 +98,13 @@ def cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener | No
     inference = {
         one.rule.name: one.pricer.per_sample(replace(one.activity, learning=False), one.trace) for one in priced
     }
-    return _document(experiment, priced, inference, activity)
+    return cost_document(experiment, priced, inference, activity)
 
 
-def _ends(network: NamedNetwork, listener: Listener) -> tuple[int, int, float | None]:
-    """Inputs, classes, and the share of inputs with an event in a step, where a task says it."""
+def _ends(network: NamedNetwork, listener: Listener) -> tuple[int, int, float | None, MapSize | None]:
+    """Inputs, classes, and where a task says them the share of inputs with an event in a step and the input map."""
     if network.n_inputs is not None and network.n_classes is not None:
-        return network.n_inputs, network.n_classes, None
+        return network.n_inputs, network.n_classes, None, None
     from neurochip.setup import task_settings
     from neurochip.tasks import load_task
 
@@ -110,7 +112,8 @@ def _ends(network: NamedNetwork, listener: Listener) -> tuple[int, int, float | 
     listener.message(f"loading task {experiment.task.name}")
     task = load_task(task_settings(experiment), network.base_dir, experiment.run.seed, listener.message)
     cells = max(1, task.train.n_samples * task.n_steps * task.n_inputs)
-    return task.n_inputs, len(task.classes), len(task.train.addresses) / cells
+    rate = len(task.train.addresses) / cells
+    return task.n_inputs, len(task.classes), rate, sensor_map(task.sensor_size)
 
 
 def _rates(asked: Asked, n_layers: int, task_rate: float | None) -> tuple[tuple[float, ...], str]:
@@ -126,13 +129,50 @@ def _rates(asked: Asked, n_layers: int, task_rate: float | None) -> tuple[tuple[
     return asked.rates * (n_layers if len(asked.rates) == 1 else 1), "given"
 
 
-def _fracs(experiment: Experiment, shapes: tuple[LayerShape, ...], assumed: Assumed, asked: Asked) -> Fracs:
+def default_samples(shapes: Sequence[LayerShape], n_steps: int) -> int:
+    """16 samples, fewer for a network so large that drawing them would take long."""
+    addresses = sum(shape.n_in + shape.n_out for shape in shapes)
+    return max(1, min(DEFAULT_SAMPLES, MOST_CELLS // (addresses * n_steps)))
+
+
+def _fitting(
+    experiment: Experiment, rules: Sequence[Rule], shapes: tuple[LayerShape, ...], fracs: Fracs
+) -> tuple[Experiment, list[Pricer]]:
+    """The pricers of the rules; a network too large for a chip that does not say what then is priced on a larger one.
+
+    Nothing is trained here, and what a network would need is the question.
+    """
+    pricers = _pricers(experiment, rules, shapes, fracs)
+    if experiment.chip.overflow is not None or all(_fits(pricer) for pricer in pricers):
+        return experiment, pricers
+    larger = experiment.model_copy(update={"chip": experiment.chip.model_copy(update={"overflow": "grow"})})
+    grown = _pricers(larger, rules, shapes, fracs)
+    return (larger, grown) if all(_fits(pricer) for pricer in grown) else (experiment, pricers)
+
+
+def _fits(pricer: Pricer) -> bool:
+    try:
+        pricer.check()
+    except UserError:
+        return False
+    return True
+
+
+def _fracs(
+    experiment: Experiment,
+    shapes: tuple[LayerShape, ...],
+    assumed: Assumed,
+    n_samples: int,
+    seed: int,
+    rules: Sequence[Rule],
+) -> Fracs:
     """Formats as calibration would choose them for traces of these events."""
     traces = []
     for index, (shape, rate) in enumerate(zip(shapes, assumed.rate, strict=True)):
-        events = draw_events((asked.n_samples, experiment.task.steps, shape.n_in), rate, asked.seed, index)
+        n_drawn = min(shape.n_in, MOST_TRACES)
+        events = draw_events((n_samples, experiment.task.steps, n_drawn), rate, seed, index)
         traces.append(_real_traces(events, leak_factor(shape.trace_leak)))
-    return assumed_fracs(experiment, shapes, assumed.rate, traces)
+    return assumed_fracs(experiment, shapes, assumed.rate, traces, rules)
 
 
 def _real_traces(events: NDArray[np.bool_], leak: float) -> NDArray[np.float64]:
@@ -201,7 +241,7 @@ def cost_of_run(run: SavedRun, rules: Sequence[str] | None, chip_name: str | Non
             test = _on_chip(recorded.test, recorded.test_subset, pricer, run)
             inference[name] = pricer.per_sample(test, recorded.test_subset)
     activity_section = {"source": "run", "run": run.report["name"], "n_samples": priced[0].activity.n_samples}
-    return _document(experiment, priced, inference, activity_section)
+    return cost_document(experiment, priced, inference, activity_section)
 
 
 def _on_chip(activity: Activity, trace: Any, pricer: Pricer, run: SavedRun) -> Activity:
@@ -215,83 +255,3 @@ def _on_chip(activity: Activity, trace: Any, pricer: Pricer, run: SavedRun) -> A
             f"{run.directory}: no sample was recorded (run.activity_samples = 0), which {pricer.chip.name} needs"
         )
     return (replayed_epoch if other else at_word_widths)(activity, trace, pricer.spec, *lanes)
-
-
-def _document(
-    experiment: Experiment, priced: Sequence[PricedRule], inference: dict[str, Numbers], activity: Numbers
-) -> Numbers:
-    chip, gates, spec = priced[0].pricer.chip, priced[0].pricer.gates, priced[0].pricer.spec
-    results = [_result(one, inference.get(one.rule.name)) for one in priced]
-    add_ratios(results)
-    tables = experiment.to_tables()
-    tables["chip"]["name"] = Path(tables["chip"]["name"]).name
-    network = _network_section(spec)
-    return {
-        "schema": SCHEMA,
-        "name": network["shape"],
-        "experiment": tables,
-        "network": network,
-        "n_steps": spec.n_steps,
-        "chip": chip_section(chip, gates, {one.rule.name: one.pricer for one in priced}),
-        "versions": {"neurochip": __version__},
-        "activity": activity,
-        "history": history_section({one.rule.name: one.pricer.spec for one in priced}, chip),
-        "results": results,
-        "sensitivity": sensitivity(priced),
-        "notes": _notes(activity),
-    }
-
-
-def _result(priced: PricedRule, inference: Numbers | None) -> Numbers:
-    rule, pricer = priced.rule, priced.pricer
-    return {
-        "rule": rule.name,
-        "precision": "fixed",
-        "group": rule.group,
-        "summary": rule.summary,
-        "footprint_bits": pricer.footprint(),
-        "per_sample": pricer.per_sample(priced.activity, priced.trace),
-        "per_sample_inference": inference,
-        "area_mm2": _area_section(pricer),
-    }
-
-
-def _area_section(pricer: Pricer) -> Numbers | None:
-    try:
-        area = pricer.area()
-    except UserError:  # the chip or its technology states no areas
-        return None
-    return {
-        "total": area.total_mm2,
-        "low": area.low_mm2,
-        "high": area.high_mm2,
-        "by_part": dict(area.by_part),
-        "by_kind": dict(area.by_kind),
-    }
-
-
-def _network_section(spec: CoreSpec) -> Numbers:
-    sizes = [spec.layers[0].n_in, *(layer.n_out for layer in spec.layers)]
-    return {
-        "layers": [{"kind": layer.kind, "n_in": layer.n_in, "n_out": layer.n_out} for layer in spec.layers],
-        "shape": "-".join(str(size) for size in sizes),
-        "n_weights": sum((layer.n_in + int(layer.bias)) * layer.n_out for layer in spec.layers),
-    }
-
-
-def _notes(activity: Numbers) -> list[str]:
-    notes = ["Energy is what the model of the chip gives, not a measurement."]
-    if activity["source"] == "run":
-        return notes
-    psi, steps, signal = activity["psi"], activity["signal_steps"], activity["signal"]
-    rates = ", ".join(f"{rate:.3g}" for rate in activity["rate"])
-    return [
-        *notes,
-        f"Nothing was trained: {activity['n_samples']} samples of independent events were drawn "
-        f"(seed {activity['seed']}). Rates ({activity['rate_source']}): {rates} events per input and step, of the "
-        f"inputs and the hidden layers. Assumed of learning: {psi:.3g} of the neurons have a surrogate, {steps:.3g} of "
-        f"the steps an error; in these {signal[0]:.3g} of the neurons with a surrogate have a signal, and "
-        f"{signal[1]:.3g} of the outputs an error.",
-        "Accuracy, and what a rule makes of the spikes while it learns, are not in these numbers: "
-        "run `neurochip compare`.",
-    ]

@@ -109,6 +109,24 @@ class Recordings:
         x, y, p, t = (getattr(self, name)[positions] for name in ("x", "y", "p", "t"))
         return Recordings(x, y, p, t, offsets, self.labels[chosen], self.sensor_size)
 
+    def crop(self, width: int, height: int) -> Recordings:
+        """Return the events in the middle `width` x `height` pixels (the lower corner rounded down), moved to 0, 0.
+
+        Recordings that become empty stay. Raises UserError if the window is not inside the sensor.
+        """
+        sensor_width, sensor_height, polarities = self.sensor_size
+        if not (1 <= width <= sensor_width and 1 <= height <= sensor_height):
+            raise UserError(
+                f"task.crop = [{width}, {height}] is not inside the sensor; allowed are 1 to {sensor_width} and "
+                f"1 to {sensor_height} pixels"
+            )
+        left, top = (sensor_width - width) // 2, (sensor_height - height) // 2
+        x, y = self.x - np.int16(left), self.y - np.int16(top)
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        offsets = np.concatenate([[0], np.cumsum(inside)])[self.offsets]
+        size = (width, height, polarities)
+        return Recordings(x[inside], y[inside], self.p[inside], self.t[inside], offsets, self.labels, size)
+
     def sha256(self) -> str:
         """Return the SHA-256 (hex) of sensor size, offsets, labels, x, y, p, t as little-endian integers."""
         digest = hashlib.sha256(repr(self.sensor_size).encode())

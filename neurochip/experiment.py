@@ -59,6 +59,8 @@ def compare(
 ) -> Report:
     """Run the rules `experiment.run.rules` (default: DESIGN's comparison) and set their costs side by side.
 
+    On a stream `infer` has no place, as it learns nothing.
+
     Args:
         experiment: what to run.
         base_dir: the folder `task.path` is relative to.
@@ -71,7 +73,8 @@ def compare(
     Raises:
         UserError: for anything wrong with the experiment, its data, its chip or the run directory.
     """
-    rules = experiment.run.rules or list(DEFAULT_COMPARISON)
+    known = [name for name in DEFAULT_COMPARISON if experiment.streamed is None or name != NO_LEARNING]
+    rules = experiment.run.rules or known
     return _run(experiment, rules, base_dir, out, listener or Silent(), engine, command, source)
 
 
@@ -87,11 +90,17 @@ def learn(
 ) -> Report:
     """Run the one rule `experiment.learning.rule`; arguments and errors as for `compare`."""
     rule, batch = find_rule(experiment.learning.rule), experiment.learning.batch
-    if rule.update == "immediate" and batch > 1:
-        accumulating = ", ".join(other.name for other in RULES if other.update == "accumulate")
+    if rule.group != NO_LEARNING and rule.update != "sample" and batch > 1:
+        accumulating = ", ".join(other.name for other in RULES if other.update == "sample")
+        when = "at every step" if rule.update == "immediate" else "within a sample"
         raise UserError(
-            f"learning.batch = {batch} is not allowed with learning.rule = {rule.name!r}, which changes weights at "
-            f"every step; allowed are batch = 1 and the rules {accumulating}"
+            f"learning.batch = {batch} is not allowed with learning.rule = {rule.name!r}, which changes weights {when}"
+            f"; allowed are batch = 1 and the rules {accumulating}"
+        )
+    if rule.update == "immediate" and experiment.learning.momentum_shift:
+        raise UserError(
+            f"learning.momentum_shift = {experiment.learning.momentum_shift} is not allowed with learning.rule = "
+            f"{rule.name!r}, which keeps no gradients; allowed are 0 and rules that accumulate"
         )
     return _run(experiment, [rule.name], base_dir, out, listener or Silent(), engine, command, source)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurochip.activity import FIELD_INDEX, N_FIELDS, SATURATION_FIELDS, Activity, SampleTrace
 from neurochip.chip import Chip
@@ -30,6 +31,7 @@ from neurochip.tiling import steps_where_history_leaves_cores, tiled, tiled_area
 Numbers = dict[str, Any]
 EVENT_FIFO = "event_fifo"
 RATIO_KEYS = ("energy", "latency", "footprint", "memory_accesses", "bits_moved", "macs", "acs")
+MADE_UP_EVENTS = 64  # events and neurons in which something happens, of a layer and step of a made-up sample
 FOOTPRINT_STEPS = tuple(2**k for k in range(13))
 
 
@@ -222,14 +224,22 @@ def as_clocked(counted: Counted, clocked: Clocked) -> Counted:
 
 
 def eventful_trace(spec: CoreSpec) -> SampleTrace:
-    """One made-up recorded sample in which everything is set, beside `eventful_activity`."""
-    bitmaps: dict[str, Any] = {}
+    """One made-up recorded sample in which everything happens somewhere, beside `eventful_activity`."""
+    bitmaps: dict[str, Any] = {"event/0": _somewhere(spec, spec.n_inputs)}
     for index, layer in enumerate(spec.layers):
-        widths = {"event": layer.n_in, "trace": layer.n_in, "psi": layer.n_out, "signal": layer.n_out}
-        for name, width in widths.items():
-            bitmaps[f"{name}/{index}"] = np.ones((1, spec.n_steps, width), dtype=np.bool_)
-    bitmaps["graded/0"] = np.zeros((1, spec.n_steps, spec.layers[0].n_in), dtype=np.bool_)
+        bitmaps[f"trace/{index}"] = _somewhere(spec, layer.n_in)
+        bitmaps[f"signal/{index}"] = _somewhere(spec, layer.n_out)
+        if layer.is_hidden:
+            bitmaps[f"event/{index + 1}"] = bitmaps[f"psi/{index}"] = _somewhere(spec, layer.n_out)
+    bitmaps["graded/0"] = np.zeros((1, spec.n_steps, spec.n_inputs), dtype=np.bool_)
     return SampleTrace(np.zeros(1, dtype=np.int64), bitmaps)
+
+
+def _somewhere(spec: CoreSpec, width: int) -> NDArray[np.bool_]:
+    """Some set bits in every step, evenly spread: all of a small layer, few of a large one."""
+    bits = np.zeros((1, spec.n_steps, width), dtype=np.bool_)
+    bits[:, :, :: -(-width // MADE_UP_EVENTS)] = True
+    return bits
 
 
 def eventful_activity(spec: CoreSpec, chip: Chip, learning: bool) -> Activity:
@@ -254,12 +264,17 @@ def numerics(activity: Activity, spec: CoreSpec) -> Numbers:
     saturation = {name.removeprefix("sat_"): activity.total(name) for name in SATURATION_FIELDS}
     gated: dict[str, float] = {}
     if activity.learning:
-        words = sum(-(-layer.n_out // activity.synapse_lanes) for layer in spec.layers)
-        rows = sum(layer.n_in + int(layer.bias) for layer in spec.layers)
-        hidden = sum(layer.n_out for layer in spec.layers[:-1])
+        steps = activity.n_samples * (spec.n_steps if spec.credit == "unroll" else spec.n_loss_steps)
+        signals = [layer for layer in spec.layers if layer.kind != "feedback"]
+        learning = [layer for layer in signals if layer.learns]
+        words = sum(layer.n_blocks * -(-layer.columns // activity.synapse_lanes) for layer in signals)
+        rows = sum(layer.n_in + int(layer.bias) * layer.n_bias_rows for layer in learning)
+        hidden = sum(layer.n_out for layer in spec.layers if layer.is_hidden)
+        per_layer = zip(spec.layers, activity.per_layer("signal_words"), strict=True)
+        signal_words = [number for layer, number in per_layer if layer.kind != "feedback"]
         gated = {
-            "rows_with_zero_presynaptic_factor": cells * rows - sum(activity.per_layer("presynaptic_rows")),
-            "words_with_zero_signal": cells * words - sum(activity.per_layer("signal_words")),
+            "rows_with_zero_presynaptic_factor": steps * rows - sum(activity.per_layer("presynaptic_rows")),
+            "words_with_zero_signal": steps * words - sum(signal_words),
             "rows_with_zero_surrogate": cells * hidden - sum(activity.per_layer("psi_nonzero")),
         }
     return {"saturation": saturation, "underflow": {"error": activity.total("underflow_error")}, "gated": gated}

@@ -25,8 +25,9 @@ from neurochip.errors import UserError
 from neurochip.intervals import half_widths_of_ratio, half_widths_of_samples
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.replay import at_word_widths, replayed_epoch
+from neurochip.network.formats import fracs_of
 from neurochip.network.resolve import Lanes, core_spec
-from neurochip.network.shape import Fracs, layer_shapes
+from neurochip.network.shape import layer_shapes
 from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer, history_section
 from neurochip.report.json_file import read_report_json
@@ -52,20 +53,18 @@ class SavedRun:
 
     def recorded_of(self, rule: str) -> Recorded:
         """The activity of a rule in fixed point."""
-        key = rule if len(self.experiment.run.rules or []) > 1 else "."
+        key = find_rule(rule).key if len(self.experiment.run.rules or []) > 1 else "."
         if key not in self.recorded or not self.recorded[key].epochs:
             raise UserError(f"{self.directory / ACTIVITY}: has no activity of {rule}; run the experiment again")
         return self.recorded[key]
 
     def spec(self, rule: str, lanes: Lanes) -> CoreSpec:
         """The integer specification of a rule at the word widths of a chip."""
-        precision = self.experiment.precision
         shapes = layer_shapes(self.experiment, self.report["task"]["n_inputs"], len(self.report["task"]["classes"]))
-        per_layer = [getattr(precision, name).frac for name in ("weight", "membrane", "trace", "error")]
-        if precision.readout.frac is None or not all(isinstance(frac, list | tuple) for frac in per_layer):
-            raise UserError(f"{self.directory}: experiment.toml is not the resolved one that a run writes")
-        weight, membrane, trace, error = (tuple(frac) for frac in per_layer)
-        fracs = Fracs(weight, membrane, trace, error, precision.readout.frac)
+        try:
+            fracs = fracs_of(self.experiment)
+        except UserError as error:
+            raise UserError(f"{self.directory}: {error}") from error
         return core_spec(self.experiment, find_rule(rule), shapes, fracs, lanes)
 
 
@@ -171,8 +170,8 @@ def _sensitivity(run: SavedRun, chip: Chip, pricers: Mapping[str, Pricer]) -> Nu
 def _costs(run: SavedRun, result: Numbers, pricer: Pricer, kept: Numbers) -> tuple[Numbers, Numbers]:
     """Costs of one rule on the chip, and how they were found."""
     rule, recorded = result["rule"], run.recorded_of(result["rule"])
-    learns = find_rule(rule).group != NO_LEARNING
-    validation = [epoch["validation"] for epoch in result["accuracy"]["per_epoch"]] if learns else None
+    has_epochs = find_rule(rule).group != NO_LEARNING and "stream" not in result
+    validation = [epoch["validation"] for epoch in result["accuracy"]["per_epoch"]] if has_epochs else None
     target = run.report["target_accuracy"]
     last, lanes = recorded.epochs[-1], (pricer.chip.lanes, pricer.chip.trace_lanes)
     if pricer.chip.microarchitecture != run.report["chip"]["microarchitecture"]:

@@ -1,8 +1,8 @@
 """The directory of a run: resolved experiment, checkpoint, metrics, activity and reports; every file whole or absent.
 
 experiment.toml   the resolved experiment; it alone continues the run
-checkpoint.h5     weights and random registers per rule, written after every epoch
-metrics.jsonl     one line per epoch, with the time of day
+checkpoint.h5     weights and random registers per rule, written after every epoch or some hundred samples of a stream
+metrics.jsonl     one line per epoch, or per checkpoint of a stream, with the time of day
 activity.h5       totals and the recorded samples, one group per rule
 report.json, report.html
 """
@@ -15,16 +15,17 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from neurochip.activity import FIELDS, Activity, SampleTrace
+from neurochip.activity import FIELDS
+from neurochip.activity_hdf5 import read_activities, read_subset, write_activities, write_subset
 from neurochip.clocked import Clocked
 from neurochip.config import Experiment, parse_experiment
 from neurochip.errors import UserError
+from neurochip.stream_training import StreamProgress
 from neurochip.training import Epoch, Outcome, Recorded, TrainingState
 
 EXPERIMENT, CHECKPOINT, METRICS = "experiment.toml", "checkpoint.h5", "metrics.jsonl"
@@ -110,14 +111,7 @@ class RunDirectory:
         with self._lock:
             self._states[key] = _copy(state)
             _write_atomically(self.path / CHECKPOINT, self._write_states)
-            last = state.epochs[-1]
-            line = {
-                "time": round(time.time(), 3),
-                "run": key,
-                "epoch": len(state.epochs),
-                "train_accuracy": last.train,
-                "validation_accuracy": last.validation,
-            }
+            line = {"time": round(time.time(), 3), "run": key, **_metrics(state)}
             with (self.path / METRICS).open("a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(line) + "\n")
 
@@ -129,6 +123,8 @@ class RunDirectory:
                 group = _group(file, key)
                 for index, weights in enumerate(state.weights):
                     group.create_dataset(f"layers/{index}/weight", data=weights)
+                for index, velocities in enumerate(state.velocities):
+                    group.create_dataset(f"layers/{index}/velocity", data=velocities)
                 group.create_dataset("random_registers", data=state.registers)
                 records = [{"train": epoch.train, "validation": epoch.validation} for epoch in state.epochs]
                 group.attrs["epochs"] = json.dumps(records)
@@ -137,9 +133,11 @@ class RunDirectory:
                     group.create_dataset("clocked", data=json.dumps(clocked))
                 activities = [epoch.activity for epoch in state.epochs if epoch.activity is not None]
                 if activities:
-                    _write_activities(group.create_group("activity"), activities)
+                    write_activities(group.create_group("activity"), activities)
                 if state.subset is not None:
-                    _write_subset(group.create_group("subset"), state.subset)
+                    write_subset(group.create_group("subset"), state.subset)
+                if state.stream is not None:
+                    state.stream.write(group.create_group("stream"))
 
     def _load_states(self) -> dict[str, TrainingState]:
         import h5py
@@ -152,15 +150,18 @@ class RunDirectory:
         def visit(name: str, item: Any) -> None:
             if isinstance(item, h5py.Group) and "epochs" in item.attrs:
                 records = json.loads(item.attrs["epochs"])
-                activities = _read_activities(item["activity"]) if "activity" in item else [None] * len(records)
+                activities = read_activities(item["activity"]) if "activity" in item else [None] * len(records)
                 tables = json.loads(item["clocked"][()]) if "clocked" in item else [None] * len(records)
                 epochs = [
                     Epoch(r["train"], r["validation"], activity, table and Clocked.of_table(table))
                     for r, activity, table in zip(records, activities, tables, strict=True)
                 ]
-                weights = [item[f"layers/{index}/weight"][()] for index in range(len(item["layers"]))]
-                subset = _read_subset(item["subset"]) if "subset" in item else None
-                states[name] = TrainingState(weights, item["random_registers"][()], epochs, subset)
+                layers = [item[f"layers/{index}"] for index in range(len(item["layers"]))]
+                weights = [layer["weight"][()] for layer in layers]
+                velocities = [layer["velocity"][()] for layer in layers if "velocity" in layer]
+                subset = read_subset(item["subset"]) if "subset" in item else None
+                stream = StreamProgress.read(item["stream"]) if "stream" in item else None
+                states[name] = TrainingState(weights, item["random_registers"][()], epochs, subset, velocities, stream)
 
         try:
             with h5py.File(path, "r") as file:
@@ -179,7 +180,16 @@ class RunDirectory:
 
 def _copy(state: TrainingState) -> TrainingState:
     """A state of its own: a run changes its own while the checkpoint of all runs is written for another one."""
-    return TrainingState(list(state.weights), state.registers, list(state.epochs), state.subset)
+    return replace(state, weights=list(state.weights), epochs=list(state.epochs), velocities=list(state.velocities))
+
+
+def _metrics(state: TrainingState) -> dict[str, float | None]:
+    """What metrics.jsonl says of a checkpoint."""
+    if state.stream is not None:
+        right = state.stream.right
+        return {"samples": len(right), "accuracy": float(right.mean())}
+    last = state.epochs[-1]
+    return {"epoch": len(state.epochs), "train_accuracy": last.train, "validation_accuracy": last.validation}
 
 
 def _group(file: Any, key: str) -> Any:
@@ -195,13 +205,13 @@ def _write_activity_file(path: Path, outcomes: Mapping[str, Outcome]) -> None:
         file.attrs["fields"] = list(FIELDS)
         for key, outcome in outcomes.items():
             group = _group(file, key)
-            _write_activities(group.create_group("train"), [e.activity for e in outcome.epochs if e.activity])
+            write_activities(group.create_group("train"), [e.activity for e in outcome.epochs if e.activity])
             if outcome.test_activity is not None:
-                _write_activities(group.create_group("test"), [outcome.test_activity])
+                write_activities(group.create_group("test"), [outcome.test_activity])
             if outcome.subset is not None:
-                _write_subset(group.create_group("subset"), outcome.subset)
+                write_subset(group.create_group("subset"), outcome.subset)
             if outcome.test_subset is not None:
-                _write_subset(group.create_group("test_subset"), outcome.test_subset)
+                write_subset(group.create_group("test_subset"), outcome.test_subset)
 
 
 def read_activity(directory: Path) -> dict[str, Recorded]:
@@ -219,10 +229,10 @@ def read_activity(directory: Path) -> dict[str, Recorded]:
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Group) and "train" in item:
-            subset = _read_subset(item["subset"]) if "subset" in item else None
-            test_subset = _read_subset(item["test_subset"]) if "test_subset" in item else None
-            test = _read_activities(item["test"])[0] if "test" in item else None
-            found[name] = Recorded(tuple(_read_activities(item["train"])), subset, test, test_subset)
+            subset = read_subset(item["subset"]) if "subset" in item else None
+            test_subset = read_subset(item["test_subset"]) if "test_subset" in item else None
+            test = read_activities(item["test"])[0] if "test" in item else None
+            found[name] = Recorded(tuple(read_activities(item["train"])), subset, test, test_subset)
 
     try:
         with h5py.File(path, "r") as file:
@@ -238,49 +248,6 @@ def read_activity(directory: Path) -> dict[str, Recorded]:
             raise
         raise UserError(f"{path}: is damaged or no activity file ({error}); run the experiment again") from error
     return found
-
-
-def _write_subset(group: Any, subset: SampleTrace) -> None:
-    group.create_dataset("sample_indices", data=subset.sample_indices)
-    for name, bitmap in sorted(subset.bitmaps.items()):
-        packed = group.create_dataset(name, data=np.packbits(bitmap, axis=-1), compression="gzip")
-        packed.attrs["width"] = bitmap.shape[-1]
-
-
-def _read_subset(group: Any) -> SampleTrace:
-    bitmaps: dict[str, Any] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if "width" in item.attrs:
-            bitmaps[name] = np.unpackbits(item[()], axis=-1, count=int(item.attrs["width"])).astype(np.bool_)
-
-    group.visititems(visit)
-    return SampleTrace(group["sample_indices"][()], bitmaps)
-
-
-def _write_activities(group: Any, activities: list[Activity]) -> None:
-    group.create_dataset("totals", data=np.stack([a.totals for a in activities]), compression="gzip")
-    group.create_dataset("n_samples", data=[a.n_samples for a in activities])
-    group.create_dataset("n_applies", data=[a.n_applies for a in activities])
-    first = activities[0]
-    group.attrs.update(learning=first.learning, synapse_lanes=first.synapse_lanes, trace_lanes=first.trace_lanes)
-
-
-def _read_activities(group: Any) -> list[Activity]:
-    totals, n_samples, n_applies = group["totals"][()], group["n_samples"][()], group["n_applies"][()]
-    if totals.shape[-1] != len(FIELDS):
-        raise ValueError(f"its activity has {totals.shape[-1]} fields, not {len(FIELDS)}")
-    return [
-        Activity(
-            totals=totals[index],
-            n_samples=int(n_samples[index]),
-            n_applies=int(n_applies[index]),
-            learning=bool(group.attrs["learning"]),
-            synapse_lanes=int(group.attrs["synapse_lanes"]),
-            trace_lanes=int(group.attrs["trace_lanes"]),
-        )
-        for index in range(len(totals))
-    ]
 
 
 def read_experiment_tables(directory: Path) -> dict[str, Any]:

@@ -14,18 +14,23 @@ from numpy.typing import NDArray
 
 from neurochip.chip import Chip, list_chips, load_chip
 from neurochip.config import Experiment
+from neurochip.config_precision import HeadFormats
 from neurochip.errors import UserError
+from neurochip.float_twin import FloatTwin
 from neurochip.listener import Listener
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.registry import microarchitecture
-from neurochip.network.calibrate import Prepared, prepare
-from neurochip.network.resolve import Lanes, core_spec, float_spec, learning_rate_of
-from neurochip.network.shape import LayerShape, layer_shapes
+from neurochip.network.calibrate import Prepared, integer_weights, prepare
+from neurochip.network.resolve import Lanes, batch_of, core_spec, float_spec, halvings_of, learning_rate_of
+from neurochip.network.rule_layers import rule_layers
+from neurochip.network.shape import LayerShape, layer_shapes, sensor_map, uses_map
 from neurochip.pricing import Pricer
 from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
 from neurochip.spec import CoreSpec
+from neurochip.stream import SampleStream
+from neurochip.stream_training import train_on_stream
 from neurochip.tasks import TaskData, load_task
-from neurochip.training import CHUNK_SAMPLES, Core, FloatTwin, Outcome, Training, train
+from neurochip.training import CHUNK_SAMPLES, Core, Outcome, Training, train
 
 if TYPE_CHECKING:
     from neurochip.run_directory import RunDirectory
@@ -74,7 +79,7 @@ class Setup:
         return tuple(Run(rule, kind, self._key(rule, kind)) for rule in self.rules for kind in kinds)
 
     def _key(self, rule: Rule, kind: str) -> str:
-        prefix = rule.name if len(self.rules) > 1 else ""
+        prefix = rule.key if len(self.rules) > 1 else ""
         suffix = "float" if kind != "fixed" else ""
         return "/".join(part for part in (prefix, suffix) if part) or "."
 
@@ -85,6 +90,14 @@ class Setup:
         rule = find_rule(TEACHER)
         key = self._key(rule, kind) if rule in self.rules else "teacher"
         return Run(rule, kind, key)
+
+    @property
+    def stream(self) -> SampleStream | None:
+        """The stream that is learned from; None with epochs."""
+        table = self.resolved.streamed
+        if table is None:
+            return None
+        return SampleStream.of_task(table, self.resolved.run.seed, self.task, uses_map(self.resolved))
 
     @property
     def rates_are_given(self) -> bool:
@@ -100,32 +113,36 @@ class Setup:
         learning = self.resolved.learning.model_copy(update={"rates": {**self.resolved.learning.rates, **rates}})
         return replace(self, resolved=self.resolved.model_copy(update={"learning": learning}))
 
-    def spec(self, rule: Rule) -> CoreSpec:
-        """The integer specification of a rule."""
+    def spec(self, rule: Rule, epoch: int = 0) -> CoreSpec:
+        """The integer specification of a rule; its learning rate is that of an epoch, counted from 0."""
         lanes = Lanes(self.chip.lanes, self.chip.trace_lanes)
-        return core_spec(self.resolved, rule, self.shapes, self.prepared.fracs, lanes)
+        halvings = halvings_of(self.resolved, epoch)
+        return core_spec(self.resolved, rule, self.shapes, self.prepared.fracs, lanes, halvings)
 
     def pricer(self, rule: Rule) -> Pricer:
         """Counts and prices of a rule on the chip."""
         return Pricer(self.chip, self.gates, self.spec(rule))
 
-    def core(self, run: Run, weights: Sequence[NDArray[Any]] | None) -> Core:
-        """A core for a run, with the initial weights or with given real ones."""
-        real = self.prepared.weights if weights is None else tuple(weights)
+    def core(self, run: Run, weights: Sequence[NDArray[Any]] | None, epoch: int = 0) -> Core:
+        """A core for a run, with the initial weights or with given real ones, at the learning rate of an epoch."""
+        layers = rule_layers(self.resolved, run.rule, self.shapes)
+        real = self.prepared.of_layers(layers) if weights is None else list(weights)
         if run.precision == "float":
             from neurochip.core.float_core import FloatCore
 
             dtype = "float32" if run.arithmetic == "float32" else "float64"
-            real_spec = float_spec(self.resolved, run.rule, self.shapes, self.prepared.fracs)
+            halvings = halvings_of(self.resolved, epoch)
+            real_spec = float_spec(self.resolved, run.rule, self.shapes, self.prepared.fracs, halvings)
             return FloatTwin(FloatCore(real_spec, real, dtype))
-        integers = self.prepared.integer_weights(self.resolved.precision.weight.bits, real)
+        spec = self.spec(run.rule, epoch)
+        integers = integer_weights(spec, real)
         if self.engine == "reference":
             from neurochip.reference.engine import ReferenceEngine
 
-            return ReferenceEngine(self.spec(run.rule), integers, self.chip, self.gates)
+            return ReferenceEngine(spec, integers, self.chip, self.gates)
         from neurochip.core.engine import Engine
 
-        return Engine(self.spec(run.rule), integers)
+        return Engine(spec, integers)
 
     def job(
         self,
@@ -141,6 +158,7 @@ class Setup:
         _import_kernels(run, self.engine)
 
         def work() -> Outcome:
+            state = directory.state(run.key) if directory else None
             training = Training(
                 key=run.key,
                 label=label or f"{run.rule.name} {run.precision}",
@@ -154,8 +172,15 @@ class Setup:
                 stop=stop,
                 chunk_samples=1 if self.engine == "reference" else CHUNK_SAMPLES,
                 trace_gate=self.resolved.precision.trace.gate,
+                halve_every=self.resolved.learning.halve_every,
+                core_at=lambda epoch: self.core(run, weights, epoch),
             )
-            return train(self.core(run, weights), training, directory.state(run.key) if directory else None)
+            stream = self.stream
+            if stream is not None:
+                batch = batch_of(self.resolved, run.rule)
+                return train_on_stream(self.core(run, weights), training, stream, batch, state)
+            first = min(len(state.epochs), training.n_epochs - 1) if state is not None else 0
+            return train(self.core(run, weights, first), training, state)
 
         return work
 
@@ -182,13 +207,15 @@ def prepare_setup(
         _say_what_is_not_clocked(chip, listener)
     listener.message(f"loading task {experiment.task.name}")
     task = load_task(task_settings(experiment), base_dir, experiment.run.seed, listener.message)
-    shapes = layer_shapes(experiment, task.n_inputs, len(task.classes))
+    shapes = layer_shapes(experiment, task.n_inputs, len(task.classes), sensor_map(task.sensor_size))
     listener.message("calibrating formats (the first start compiles for about a minute)")
-    prepared = prepare(experiment, shapes, task.train)
+    prepared = prepare(experiment, shapes, task.train, rules)
     gates = Gates(experiment.chip.gate_zero_trace, experiment.chip.gate_zero_error, experiment.chip.gate_zero_surrogate)
-    resolved = _resolved(experiment, rules, prepared, base_dir)
+    resolved = _resolved(experiment, rules, prepared, task, base_dir)
     setup = Setup(experiment, resolved, tuple(rules), task, chip, gates, shapes, prepared, engine)
+    _ = setup.stream  # a drift may be one that changes nothing
     for rule in rules:
+        setup.spec(rule, resolved.learning.epochs - 1)  # a halved rate may be one that no shift realises
         pricer = setup.pricer(rule)
         pricer.check()
         if resolved.precision.arithmetic == "fixed":  # the float twin has no cost
@@ -251,12 +278,15 @@ def task_settings(experiment: Experiment) -> Any:
         repeat=table.repeat,
         classes=table.classes,
         sensor_size=sensor,
+        crop=tuple(table.crop) if table.crop is not None else None,
         validation=table.validation,
         event_bits=experiment.precision.event.bits,
     )
 
 
-def _resolved(experiment: Experiment, rules: Sequence[Rule], prepared: Prepared, base_dir: Path) -> Experiment:
+def _resolved(
+    experiment: Experiment, rules: Sequence[Rule], prepared: Prepared, task: TaskData, base_dir: Path
+) -> Experiment:
     """The experiment with everything decided: spreads, fracs, rates and rules; it runs again as it is."""
     fracs, precision, learning = prepared.fracs, experiment.precision, experiment.learning
     signals = {
@@ -264,14 +294,27 @@ def _resolved(experiment: Experiment, rules: Sequence[Rule], prepared: Prepared,
         for name in ("weight", "membrane", "trace", "error")
     }
     signals["readout"] = precision.readout.model_copy(update={"frac": fracs.readout})
+    signals["heads"] = {
+        str(index): HeadFormats.model_validate(head._asdict()) for index, head in fracs.heads.items()
+    } or None
+    signals["feedback"] = {str(index): frac for index, frac in fracs.feedback.items()} or None
+    network: dict[str, Any] = {"weight_std": list(prepared.weight_std)}
+    network |= {
+        key: {str(index): std for index, std in found.items()}
+        for key, found in (("head_std", prepared.head_std), ("feedback_std", prepared.feedback_std))
+        if found
+    }
+    if uses_map(experiment):
+        network["input_shape"] = list(sensor_map(task.sensor_size))
     rates = {rule.name: learning_rate_of(experiment, rule) for rule in rules if rule.group != NO_LEARNING}
     path = experiment.task.path
     return experiment.model_copy(
         update={
             "task": experiment.task.model_copy(update={"path": str((base_dir / path).resolve()) if path else None}),
-            "network": experiment.network.model_copy(update={"weight_std": list(prepared.weight_std)}),
+            "network": experiment.network.model_copy(update=network),
             "precision": precision.model_copy(update=signals),
             "learning": learning.model_copy(update={"rates": rates}),
             "run": experiment.run.model_copy(update={"rules": [rule.name for rule in rules]}),
+            "stream": experiment.streamed,
         }
     )

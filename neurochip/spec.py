@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neurochip.errors import UserError
-from neurochip.fixed_point import MAX_FRAC, QFormat
+from neurochip.topology import Connection, ConvShape
 
 LEAK_NONE, LEAK_SHIFT, LEAK_CONSTANT = "none", "shift", "constant"
+KINDS = ("dense", "conv", "readout", "feedback")
 CREDITS = ("none", "trace", "spike", "unroll")
 UPDATES = ("none", "immediate", "accumulate")
+APPLIES = ("sample", "deferred", "window")
+NETWORK_INPUT = -1  # source of a connection from the input of the network
 MAX_SHIFT = 30
 MAX_DELIVER_BITS = 26
 MAX_READOUT_BITS = 31
@@ -22,41 +24,78 @@ MAX_WIDE_REGISTER = 2**31 - 1
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One plastic layer: its shape, neuron, formats and presynaptic factor (semantics sections 1 to 3)."""
+    """One layer: its shape, neuron, formats and presynaptic factor (semantics sections 1 to 3)."""
 
-    kind: str  # "dense" | "readout"
-    n_in: int
+    kind: str  # one of KINDS
+    n_in: int  # input addresses
     n_out: int
     bias: bool
-    leak_kind: str  # "shift" | "constant"; "none" for the memoryless readout
+    leak_kind: str  # "shift" | "constant"; "none" for a memoryless readout and for feedback
     leak_value: int
-    threshold_q: int  # 0 for the readout
+    threshold_q: int  # 0 for readouts and feedback
     reset: str  # "subtract" | "zero"
     keeps_trace: bool  # whether p = a (else p = m)
     trace_leak_kind: str  # leak of the trace of this layer's inputs
     trace_leak_value: int
     frac_weight: int
-    frac_potential: int  # frac_u, or frac_z for the readout
+    frac_potential: int  # frac_u, or frac_z for readouts; 0 for feedback
     frac_trace: int
     frac_error: int
     frac_gradient: int
+    frac_event: int = 0  # frac_m
+    inputs: tuple[Connection, ...] = ()  # empty: all of the layer before, as one position
+    conv: ConvShape | None = None  # of kind "conv"
+    learns: bool = True  # False: fixed weights (feedback, frozen heads)
+    signal_of: int | None = None  # feedback: the readout whose signal it carries
+    filter_leak_kind: str = LEAK_NONE  # second leak of the trace; "none": no filter
+    filter_leak_value: int = 0
 
     @property
     def frac_presynaptic(self) -> int:
-        """frac_p: frac_a where p is the trace, 0 where it is the event."""
-        return self.frac_trace if self.keeps_trace else 0
+        """frac_p: frac_a where p is the trace, frac_m where it is the event."""
+        return self.frac_trace if self.keeps_trace else self.frac_event
 
     @property
     def deliver_shift(self) -> int:
         """sh."""
-        return self.frac_potential - self.frac_weight
+        return self.frac_potential - self.frac_weight - self.frac_event
+
+    @property
+    def trace_shift(self) -> int:
+        """sa."""
+        return self.frac_trace - self.frac_event
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether its outputs are neurons that fire."""
+        return self.kind in ("dense", "conv")
+
+    @property
+    def n_weight_rows(self) -> int:
+        """N_w, rows of weights without those of the bias."""
+        return self.conv.n_rows if self.conv is not None else self.n_in
+
+    @property
+    def n_bias_rows(self) -> int:
+        """Rows that the bias has, or would have."""
+        return self.conv.groups if self.conv is not None else 1
+
+    @property
+    def columns(self) -> int:
+        """o, columns of a row and of a block of outputs."""
+        return self.conv.columns if self.conv is not None else self.n_out
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of outputs."""
+        return self.conv.n_blocks if self.conv is not None else 1
 
 
 @dataclass(frozen=True)
 class CoreSpec:
     """A network, its formats and its rule, in integers."""
 
-    layers: tuple[LayerSpec, ...]  # last one is the readout
+    layers: tuple[LayerSpec, ...]  # last one is the readout of the network
     n_steps: int
     event_bits: int
     weight_bits: int
@@ -83,11 +122,64 @@ class CoreSpec:
     seed: int
     synapse_lanes: int  # L, declared for activity
     trace_lanes: int  # M, declared for activity
+    unroll_steps: int = 0  # K of unroll; 0: all steps
+    apply_when: str = "sample"  # one of APPLIES; of accumulating rules
+    apply_every: int = 1  # D of "deferred", W of "window"
+    loss_start: int = 1
+    update_every: int = 1
+    momentum_shift: int = 0  # 0: no momentum
 
-    def error_shift(self, layer: int) -> int:
-        """sd of hidden layer `layer`."""
-        nxt = self.layers[layer + 1]
-        return nxt.frac_weight + nxt.frac_error - self.layers[layer].frac_error
+    @property
+    def window_steps(self) -> int:
+        """Steps of a window of unroll, and of the history: min(K, T)."""
+        return min(self.unroll_steps or self.n_steps, self.n_steps)
+
+    def has_loss(self, step: int) -> bool:
+        """Whether step t = 1 ... T has a loss."""
+        return step >= self.loss_start and step % self.update_every == 0
+
+    @property
+    def n_loss_steps(self) -> int:
+        """Steps of a sample that have a loss."""
+        return sum(self.has_loss(step) for step in range(1, self.n_steps + 1))
+
+    def connections(self, layer: int) -> tuple[Connection, ...]:
+        """Connections of a layer in the order in which their events are delivered."""
+        spec = self.layers[layer]
+        return spec.inputs or (Connection(source=layer - 1, channels=spec.n_in, carries_error=layer > 0),)
+
+    @property
+    def n_inputs(self) -> int:
+        """Addresses of the network's input."""
+        every = (connection for index in range(len(self.layers)) for connection in self.connections(index))
+        return next(connection.n_source for connection in every if connection.source == NETWORK_INPUT)
+
+    def error_connections(self, layer: int) -> list[tuple[int, Connection]]:
+        """(layer n, its connection) for the connections that bring hidden layer `layer` its error, delay 0."""
+        return [
+            (n, connection)
+            for n in range(layer + 1, len(self.layers))
+            for connection in self.connections(n)
+            if connection.source == layer and connection.carries_error and connection.delay == 0
+        ]
+
+    def recurrent_connection(self, layer: int) -> Connection | None:
+        """The connection of a layer from its own spikes of the step before."""
+        return next((connection for connection in self.connections(layer) if connection.delay == 1), None)
+
+    def highest_magnitude(self, layer: int) -> int:
+        """The largest m_i of an input address: every window full of events of the largest magnitude."""
+        at_offset: dict[int, int] = {}
+        for connection in self.connections(layer):
+            largest = (1 << self.event_bits) - 1 if connection.source == NETWORK_INPUT else 1
+            window = connection.pool_height * connection.pool_width
+            at_offset[connection.offset] = at_offset.get(connection.offset, 0) + largest * window
+        return max(at_offset.values())
+
+    def error_shift(self, layer: int, consumer: int | None = None) -> int:
+        """sd of hidden layer `layer` for the error that layer `consumer` (default: the next) gives it."""
+        after = self.layers[layer + 1 if consumer is None else consumer]
+        return after.frac_weight + after.frac_error + after.frac_event - self.layers[layer].frac_error
 
     def update_shift(self, layer: int) -> int:
         """S (immediate)."""
@@ -105,63 +197,11 @@ class CoreSpec:
         return spec.frac_gradient + self.rate_shift - spec.frac_weight
 
     def check(self) -> None:
-        """Refuse formats and shifts outside the legal ranges of semantics section 1.
+        """Refuse formats, shifts and connections outside the legal ranges of semantics sections 1 and 3.
 
         Raises:
             UserError: naming the key, the value and what is allowed.
         """
-        _require("precision.readout.bits", len(self.layers) - 1, self.readout_bits, 8, MAX_READOUT_BITS)
-        for index, layer in enumerate(self.layers):
-            is_hidden = layer.kind != "readout"
-            potential = "precision.membrane.frac" if is_hidden else "precision.readout.frac"
-            for key, frac in (
-                ("precision.weight.frac", layer.frac_weight),
-                (potential, layer.frac_potential),
-                ("precision.trace.frac", layer.frac_trace),
-                ("precision.error.frac", layer.frac_error),
-                ("precision.gradient.frac", layer.frac_gradient),
-            ):
-                if key == "precision.gradient.frac" and self.update != "accumulate":
-                    continue
-                _require(key, index, frac, 0, MAX_FRAC)
-            _require(f"{potential} minus precision.weight.frac", index, layer.deliver_shift, 0, MAX_FRAC)
-            widest = self.weight_bits - 1 + self.event_bits - 1 + layer.deliver_shift
-            _require("precision: weight.bits + event.bits - 2 + alignment shift", index, widest, 0, MAX_DELIVER_BITS)
-            if is_hidden:
-                _require(potential, index, layer.frac_potential, 4, MAX_FRAC)
-                top = QFormat(self.membrane_bits, 0, True).highest
-                _require("network threshold in units of 2^-membrane.frac", index, layer.threshold_q, 1, top)
-                self._check_wide_register(index)
-            self._check_learning(index, is_hidden)
+        from neurochip.spec_checks import check_spec
 
-    def _check_wide_register(self, index: int) -> None:
-        layer = self.layers[index]
-        largest_product = (1 << (self.weight_bits - 1)) * ((1 << self.event_bits) - 1) << layer.deliver_shift
-        peak = (layer.n_in + 1) * largest_product + (1 << (self.membrane_bits - 1))
-        if self.deliver == "neuron" and peak > MAX_WIDE_REGISTER:
-            raise UserError(
-                f"learning.deliver = 'neuron' may sum up to {peak} in layer {index}; allowed is {MAX_WIDE_REGISTER} "
-                "(fewer precision.weight.bits or a smaller precision.membrane.frac)"
-            )
-
-    def _check_learning(self, index: int, is_hidden: bool) -> None:
-        if self.credit == "none":
-            return
-        if is_hidden:
-            hint = "precision.weight.frac + precision.error.frac of the next layer, minus precision.error.frac"
-            key = "precision: frac shift from weight x error to error"
-            _require(key, index, self.error_shift(index), 0, MAX_SHIFT, hint)
-        key = "precision: shift of the weight update"
-        if self.update == "immediate":
-            hint = "trace.frac + error.frac - weight.frac of [precision], plus the shift of learning_rate / steps"
-            _require(key, index, self.update_shift(index), 0, MAX_SHIFT, hint)
-        else:
-            shift = self.gradient_shift(index)
-            _require("precision.gradient.frac: shift into the gradient", index, shift, 0, MAX_SHIFT)
-            hint = "gradient.frac - weight.frac of [precision], plus the shift of learning_rate / (steps * batch)"
-            _require(key, index, self.apply_shift(index), 0, MAX_SHIFT, hint)
-
-
-def _require(key: str, layer: int, value: int, low: int, high: int, hint: str = "docs/semantics.md, section 1") -> None:
-    if not low <= value <= high:
-        raise UserError(f"{key} of layer {layer} is {value}; allowed is {low} to {high} ({hint})")
+        check_spec(self)

@@ -21,6 +21,8 @@ from neurochip.recording import bitmaps_of, inference_subset_of, joined, subset_
 
 if TYPE_CHECKING:
     from neurochip.events import EventDataset
+    from neurochip.stream import StreamRecord
+    from neurochip.stream_training import StreamProgress
     from neurochip.tasks import TaskData
 
 # An interrupt waits for the running chunk; the results do not depend on its size.
@@ -33,7 +35,10 @@ class Interrupted(Exception):
 
 
 class Core(Protocol):
-    """A core that learns: the fast engine, the golden core, or the float twin."""
+    """A core that learns: the fast engine, the golden core, or the float twin.
+
+    One with momentum also has `velocities`, and `restore` takes them as a third argument.
+    """
 
     @property
     def weights(self) -> list[NDArray[Any]]: ...
@@ -62,15 +67,32 @@ class Epoch:
 
 @dataclass
 class TrainingState:
-    """All that continues a run: records of the finished epochs, weights and random registers after the last one.
+    """All that continues a run: records of the finished epochs, and what the chip holds after the last one.
 
-    `subset` is that of the last epoch of the run, which may be finished while other rules are still learning.
+    `subset` is that of the last epoch of the run, which may be finished while other rules are still learning;
+    `velocities` are empty without momentum; `stream` is how far a stream has come, None with epochs.
     """
 
     weights: list[NDArray[Any]]
     registers: NDArray[Any]
     epochs: list[Epoch] = field(default_factory=list)
     subset: SampleTrace | None = None
+    velocities: list[NDArray[Any]] = field(default_factory=list)
+    stream: StreamProgress | None = None
+
+    @classmethod
+    def of_core(cls, core: Core) -> TrainingState:
+        """The state of a core at the start of a run."""
+        return cls(core.weights, core.registers, velocities=_velocities(core))
+
+    def put_into(self, core: Core) -> None:
+        """Give a core what the chip held."""
+        momentum = (self.velocities,) if self.velocities else ()
+        core.restore(self.weights, self.registers, *momentum)
+
+    def take_from(self, core: Core) -> None:
+        """Keep what the chip holds now."""
+        self.weights, self.registers, self.velocities = core.weights, core.registers, _velocities(core)
 
 
 @dataclass(frozen=True)
@@ -105,6 +127,8 @@ class Outcome:
         subset: ordered events and bitmaps of the declared subset of samples in the last epoch.
         test_subset: the same of inference on as many samples of the test split.
         test_clocked: what the tick model counted in the test, if it ran.
+        stream: of a stream, which samples were predicted rightly. Its learned samples are one epoch, and
+            `test_activity`, `test_subset` and `test_clocked` are of the inference of all its samples.
     """
 
     epochs: tuple[Epoch, ...]
@@ -114,6 +138,7 @@ class Outcome:
     subset: SampleTrace | None
     test_subset: SampleTrace | None = None
     test_clocked: Clocked | None = None
+    stream: StreamRecord | None = None
 
     @property
     def recorded(self) -> Recorded:
@@ -134,6 +159,8 @@ class Training:
         on_epoch: called with the state after every epoch (writes the checkpoint).
         stop: set to ask the run to end at the next chunk.
         chunk_samples: samples per call of the core.
+        halve_every: epochs after which the learning rate is halved; None: never.
+        core_at: a core at the learning rate of an epoch, counted from 0; needed with `halve_every`.
     """
 
     key: str
@@ -148,10 +175,20 @@ class Training:
     stop: threading.Event
     chunk_samples: int = CHUNK_SAMPLES
     trace_gate: int = 0
+    halve_every: int | None = None
+    core_at: Callable[[int], Core] | None = None
+
+    def next_core(self, core: Core, epoch: int, state: TrainingState) -> Core:
+        """The core of an epoch: another one, holding the same, if the learning rate was halved before it."""
+        if self.halve_every is None or self.core_at is None or epoch == 0 or epoch % self.halve_every:
+            return core
+        core = self.core_at(epoch)
+        state.put_into(core)
+        return core
 
 
 def train(core: Core, training: Training, state: TrainingState | None) -> Outcome:
-    """Run the epochs that `state` has not done yet, then test.
+    """Run the epochs that `state` has not done yet, then test. The core is one at the rate of the first of them.
 
     Raises:
         Interrupted: if `training.stop` was set.
@@ -159,20 +196,21 @@ def train(core: Core, training: Training, state: TrainingState | None) -> Outcom
     task = training.task
     n_epochs = training.n_epochs if training.learn else 1
     if state is None:
-        state = TrainingState(core.weights, core.registers)
+        state = TrainingState.of_core(core)
     else:
-        core.restore(state.weights, state.registers)
+        state.put_into(core)
     training.listener.begin(training.key, training.label, n_epochs * task.train.n_samples)
     training.listener.advance(training.key, len(state.epochs) * task.train.n_samples)
     for epoch in range(len(state.epochs), n_epochs):
         is_last = epoch == n_epochs - 1
+        core = training.next_core(core, epoch, state)
         result, state.subset = _epoch(core, training, epoch, training.subset_samples if is_last else 0)
-        state.weights, state.registers = core.weights, core.registers
+        state.take_from(core)
         state.epochs.append(result)
         training.on_epoch(state)
         training.listener.advance(training.key, 0, f"epoch {epoch + 1}/{n_epochs}, {_accuracy_text(result)}")
     chosen = inference_subset_of(training.seed, task.test.n_samples, training.subset_samples)
-    test = _evaluate(core, task.test, training, chosen)
+    test = evaluate(core, task.test, training, chosen)
     training.listener.end(training.key)
     return Outcome(
         tuple(state.epochs),
@@ -185,6 +223,10 @@ def train(core: Core, training: Training, state: TrainingState | None) -> Outcom
     )
 
 
+def _velocities(core: Core) -> list[NDArray[Any]]:
+    return list(getattr(core, "velocities", ()))
+
+
 def _accuracy_text(epoch: Epoch) -> str:
     if epoch.validation is None:
         return f"training {100 * epoch.train:.1f} %"
@@ -192,10 +234,9 @@ def _accuracy_text(epoch: Epoch) -> str:
 
 
 @dataclass
-class _Pass:
+class Pass:
     """What the chunks of one pass add up to."""
 
-    data: EventDataset
     trace_gate: int
     correct: int = 0
     seen: int = 0
@@ -203,9 +244,9 @@ class _Pass:
     clocked: Clocked | None = None
     parts: list[dict[str, NDArray[np.bool_]]] = field(default_factory=list)
 
-    def add(self, chunk: NDArray[Any], probe: Sequence[int], result: Any) -> None:
-        """Add the result of one chunk, and the bitmaps of its recorded samples."""
-        self.correct += int((result.predictions == self.data.labels[chunk]).sum())
+    def add(self, data: EventDataset, chunk: NDArray[Any], probe: Sequence[int], result: Any) -> None:
+        """Add the result of one chunk of a data set, and the bitmaps of its recorded samples."""
+        self.correct += int((result.predictions == data.labels[chunk]).sum())
         self.seen += len(chunk)
         activity: Activity | None = getattr(result, "activity", None)
         if activity is None:  # the float twin
@@ -214,15 +255,16 @@ class _Pass:
         if result.clocked is not None:
             self.clocked = result.clocked if self.clocked is None else self.clocked.plus(result.clocked)
         if probe:
-            self.parts.append(bitmaps_of(self.data, chunk[probe], result.probes, self.trace_gate))
+            self.parts.append(bitmaps_of(data, chunk[probe], result.probes, self.trace_gate))
 
     @property
     def accuracy(self) -> float:
+        """Share of the samples that were predicted rightly."""
         return self.correct / max(1, self.seen)
 
 
 @dataclass(frozen=True)
-class _Evaluation:
+class Evaluation:
     """Accuracy of inference on a split, and what it did."""
 
     accuracy: float
@@ -235,7 +277,7 @@ def _epoch(core: Core, training: Training, epoch: int, subset_size: int) -> tupl
     data = training.task.train
     order = epoch_order(training.seed, epoch, data.n_samples)
     chosen = subset_of(training.seed, epoch, data.n_samples, subset_size)
-    done = _Pass(data, training.trace_gate)
+    done = Pass(training.trace_gate)
     size = training.chunk_samples
     for start in range(0, len(order), size):
         if training.stop.is_set():
@@ -243,51 +285,21 @@ def _epoch(core: Core, training: Training, epoch: int, subset_size: int) -> tupl
         chunk = order[start : start + size]
         probe = [int(p) - start for p in chosen if start <= p < start + size]
         end = start + size >= len(order)
-        done.add(chunk, probe, core.run(data, chunk, learn=training.learn, end_of_epoch=end, probe=probe))
+        done.add(data, chunk, probe, core.run(data, chunk, learn=training.learn, end_of_epoch=end, probe=probe))
         training.listener.advance(training.key, len(chunk))
     has_validation = training.task.validation.n_samples > 0
-    validation = _evaluate(core, training.task.validation, training).accuracy if has_validation else None
+    validation = evaluate(core, training.task.validation, training).accuracy if has_validation else None
     return Epoch(done.accuracy, validation, done.activity, done.clocked), joined(order[chosen], done.parts)
 
 
-def _evaluate(
-    core: Core, data: EventDataset, training: Training, chosen: NDArray[np.int64] = _NO_SAMPLES
-) -> _Evaluation:
+def evaluate(core: Core, data: EventDataset, training: Training, chosen: NDArray[np.int64] = _NO_SAMPLES) -> Evaluation:
     """Inference on a split; of the samples `chosen` (ascending) also the bitmaps."""
-    done = _Pass(data, training.trace_gate)
+    done = Pass(training.trace_gate)
     size = training.chunk_samples
     for start in range(0, data.n_samples, size):
         if training.stop.is_set():
             raise Interrupted
         chunk = np.arange(start, min(start + size, data.n_samples))
         probe = [int(p) - start for p in chosen if start <= p < start + size]
-        done.add(chunk, probe, core.run(data, chunk, learn=False, end_of_epoch=False, probe=probe))
-    return _Evaluation(done.accuracy, done.activity, joined(chosen, done.parts), done.clocked)
-
-
-class FloatTwin:
-    """The float core behind the interface of the engines."""
-
-    def __init__(self, core: Any) -> None:
-        self._core = core
-
-    @property
-    def weights(self) -> list[NDArray[Any]]:
-        """Copies of the weights per layer."""
-        return [layer.copy() for layer in self._core.weights]
-
-    @property
-    def registers(self) -> NDArray[Any]:
-        """No random registers."""
-        return np.zeros((0, 0), dtype=np.uint32)
-
-    def restore(self, weights: Sequence[NDArray[Any]], registers: NDArray[Any]) -> None:
-        """Put back weights saved between epochs."""
-        for view, values in zip(self._core.weights, weights, strict=True):
-            view[...] = values
-
-    def run(
-        self, data: EventDataset, order: NDArray[Any], *, learn: bool, end_of_epoch: bool, probe: Sequence[int]
-    ) -> Any:
-        """Run the samples `order` of `data`; probes are not recorded."""
-        return self._core.run(data, order, learn, None, end_of_epoch)
+        done.add(data, chunk, probe, core.run(data, chunk, learn=False, end_of_epoch=False, probe=probe))
+    return Evaluation(done.accuracy, done.activity, joined(chosen, done.parts), done.clocked)

@@ -37,6 +37,7 @@ app.command("cost")(cost.cost)
 app.command("chips")(lists.chips)
 app.command("tasks")(lists.tasks)
 app.command("rules")(lists.rules)
+app.command("networks")(lists.networks)
 
 
 def _print_version(wanted: bool) -> None:

@@ -21,9 +21,9 @@ def cost(
     network: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZES|FILE",
-            help="Sizes such as 512-128-10 (inputs, dense hidden layers, classes), a network file with the keys "
-            "inputs, classes and layers, or an experiment file.",
+            metavar="NAME|SIZES|FILE",
+            help="A name `neurochip networks` lists, sizes such as 512-128-10 (inputs, dense hidden layers, classes), "
+            "a network file with the keys inputs or input_shape, classes and layers, or an experiment file.",
         ),
     ] = None,
     rules: Annotated[
@@ -56,7 +56,9 @@ def cost(
     signal_steps: Annotated[
         float | None, typer.Option(metavar="F", help="Share of the steps with an error. [default: 0.6]")
     ] = None,
-    samples: Annotated[int | None, typer.Option(metavar="N", help="Samples to draw. [default: 16]")] = None,
+    samples: Annotated[
+        int | None, typer.Option(metavar="N", help="Samples to draw. [default: 16, fewer for a large network]")
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the drawing. [default: 1]")] = None,
     activity: Annotated[
         Path | None,

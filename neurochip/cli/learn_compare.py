@@ -20,6 +20,7 @@ INTERRUPTED = 130
 
 def learn(
     experiment: options.ExperimentFile = None,
+    network: options.Network = None,
     settings: options.Set = None,
     chip: options.ChipName = None,
     out: options.Out = None,
@@ -30,7 +31,7 @@ def learn(
 ) -> None:
     """Simulate learning with one rule (learning.rule) and price it."""
     overrides = overrides_of(settings, chip)
-    _run("learn", RunOptions(experiment, overrides, out, resume, engine, as_json, quiet))
+    _run("learn", RunOptions(experiment, overrides, out, resume, engine, as_json, quiet, network))
 
 
 def compare(
@@ -46,6 +47,7 @@ def compare(
     tune: Annotated[
         bool, typer.Option("--tune", help="First search every rule's learning rate on the validation split.")
     ] = False,
+    network: options.Network = None,
     settings: options.Set = None,
     chip: options.ChipName = None,
     out: options.Out = None,
@@ -56,7 +58,7 @@ def compare(
 ) -> None:
     """Compare learning rules on the same spikes and the same silicon."""
     overrides = overrides_of(settings, chip, rules, tune)
-    _run("compare", RunOptions(experiment, overrides, out, resume, engine, as_json, quiet))
+    _run("compare", RunOptions(experiment, overrides, out, resume, engine, as_json, quiet, network))
 
 
 def _run(verb: str, chosen: RunOptions) -> None:

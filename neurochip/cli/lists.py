@@ -1,4 +1,4 @@
-"""`neurochip chips`, `tasks` and `rules`: what there is to choose from."""
+"""`neurochip chips`, `tasks`, `rules` and `networks`: what there is to choose from."""
 
 from __future__ import annotations
 
@@ -53,17 +53,34 @@ def tasks(as_json: options.Json = False) -> None:
 
 def rules(as_json: options.Json = False) -> None:
     """List the learning rules and where they stand on the three axes."""
-    from neurochip.rules.presets import RULES
+    from neurochip.rules.presets import EXAMPLES, RULES
 
     keys = ("name", "temporal", "spatial", "update", "group", "summary")
-    rows = [{key: getattr(rule, key) for key in keys} for rule in RULES]
+    rows = [dict(zip(keys, (rule.name, *rule.axes, rule.group, rule.summary), strict=True)) for rule in RULES]
     if as_json:
         return _print_json(rows)
     _print_table(keys, [tuple(row.values()) for row in rows])
+    typer.echo(f"T = all steps; K, b, W = learning.unroll, .block, .window. Any point is a rule, such as {EXAMPLES}.")
+
+
+def networks(as_json: options.Json = False) -> None:
+    """List the networks that come with neurochip."""
+    from dataclasses import asdict
+
+    from neurochip.network.named import list_networks
+
+    found = list_networks()
+    if as_json:
+        return _print_json([asdict(network) for network in found])
+    cells = [
+        (one.name, one.inputs, str(one.n_classes), str(one.n_parameters), str(one.n_neurons), one.summary)
+        for one in found
+    ]
+    _print_table(("name", "inputs", "classes", "parameters", "neurons", "summary"), cells)
 
 
 def _chip_row(chip: Chip) -> dict[str, Any]:
-    from neurochip.config import PrecisionTable
+    from neurochip.config_precision import PrecisionTable
 
     formats = PrecisionTable()
     word_bits = {

@@ -30,6 +30,13 @@ Set = Annotated[
 ChipName = Annotated[
     str | None, typer.Option("--chip", metavar="NAME|FILE", help="The chip: a name `neurochip chips` lists, or a file.")
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="The layers: a name `neurochip networks` lists, or a network file; inputs and classes are the task's.",
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -66,6 +73,7 @@ class RunOptions:
     engine: str
     as_json: bool
     quiet: bool
+    network: str | None = None
 
     @property
     def base_dir(self) -> Path:
@@ -76,14 +84,19 @@ class RunOptions:
         """Read the experiment file and apply the overrides; raises UserError."""
         from neurochip.config import load_experiment
 
-        return load_experiment(self.file, self.overrides)
+        if self.network is None:
+            return load_experiment(self.file, self.overrides)
+        from neurochip.network.named import network_table
+
+        return load_experiment(self.file, self.overrides, network=network_table(self.network), source=self.source)
 
     @property
     def source(self) -> str:
         """Where the experiment comes from, for error messages."""
         from neurochip.config import source_of
 
-        return source_of(self.file, self.overrides)
+        source = source_of(self.file, self.overrides)
+        return source if self.network is None else f"{source} with --network {self.network}"
 
     def check_resume(self) -> None:
         """Refuse, beside --resume, what would change the run that continues.
@@ -94,6 +107,7 @@ class RunOptions:
         changes = {
             "an experiment file": self.file,
             "--set, --chip, --rules or --tune": self.overrides,
+            "--network": self.network,
             "--out": self.out,
         }
         given = [name for name, value in changes.items() if value]

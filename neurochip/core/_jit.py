@@ -62,8 +62,20 @@ def _is_writable(directory: Path) -> bool:
 _CACHE_DIRECTORY = None if os.environ.get("NUMBA_CACHE_DIR") else str(cache_directory())
 
 
+def jit_inline(function: Function) -> Function:
+    """Compile like `jit`, but as a part of its only caller.
+
+    A kernel is optimised once more with each kernel above it, so a long chain of calls would take minutes to compile.
+    """
+    return _compiled(function, inline="always")
+
+
 def jit(function: Function) -> Function:
     """Compile a kernel: no fast-math, no allocation, IEEE division by zero, interpreter lock released, disk cache."""
+    return _compiled(function)
+
+
+def _compiled(function: Function, **more_options: str) -> Function:
     config: Any = numba.config
     before = config.CACHE_DIR
     # numba reads the directory when it decorates; set only for that moment, other users of numba keep their own.
@@ -73,7 +85,7 @@ def jit(function: Function) -> Function:
         # Kernels allocate nothing, so arrays need no reference counts; counting those of every slice took a third of
         # the time of a step. A kernel that did allocate would not compile.
         njit: Any = numba.njit
-        options = {"boundscheck": BOUNDSCHECK, "nogil": True, "error_model": "numpy", "_nrt": False}
-        return cast(Function, njit(cache=True, **options)(function))
+        options: dict[str, Any] = {"boundscheck": BOUNDSCHECK, "nogil": True, "error_model": "numpy", "_nrt": False}
+        return cast(Function, njit(cache=True, **options, **more_options)(function))
     finally:
         config.CACHE_DIR = before

@@ -1,222 +1,282 @@
-"""Phases 4 and 5 of one step, all layers (semantics 3.4 to 3.7)."""
+"""Phase 4 of one step, the errors of all layers (semantics 3.4 and 3.7)."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from neurochip.activity import FIELD_INDEX
-from neurochip.core._jit import jit
-from neurochip.core.lanes import N_LANES
-from neurochip.core.layout import (
-    APPLY_SHIFT,
+from neurochip.core._jit import jit, jit_inline
+from neurochip.core.columns import (
+    CARRIES_ERROR,
+    CONV,
+    CREDIT,
+    CREDIT_UNROLL,
     DELTA_HIGH,
     DELTA_LOW,
+    ERROR_AT,
     ERROR_HIGH,
     ERROR_LOW,
     ERROR_NEAREST,
-    ERROR_SHIFT,
-    FRAC_P,
-    GRADIENT_HIGH,
-    GRADIENT_LOW,
-    GRADIENT_SHIFT,
-    HAS_BIAS,
+    FEEDBACK,
+    FIRST_CONNECTION,
+    FIRST_LINK,
+    FIRST_RUN,
+    FUSED,
+    GIVES_ERROR,
     INPUT_AT,
+    KIND,
     LAYERS,
     LEAK,
+    LEAK_IS_NONE,
     LEAK_VALUE,
+    LEARNS,
+    LINK_CONNECTION,
+    LINK_LAYER,
+    LINK_SHIFT,
+    N_BIAS_ROWS,
+    N_CONNECTIONS,
     N_IN,
+    N_LINKS,
     N_OUT,
+    N_ROWS,
+    N_RUNS,
     OUTPUT_AT,
-    RATE,
+    PSI_AT,
+    READOUT,
+    RECURRENT,
+    RECURRENT_SHIFT,
     RESET_EXACT,
     RESET_PATH_SHIFT,
-    RNG_LANES,
-    ROUND_NEAREST,
-    ROUND_STOCHASTIC,
+    SIGNAL_AT,
     STRIDE,
     SURROGATE_BITS,
     SYNAPSE_LANES,
     THRESHOLD,
-    UPDATE,
-    UPDATE_IMMEDIATE,
-    UPDATE_SHIFT,
     WEIGHT_AT,
-    WEIGHT_HIGH,
-    WEIGHT_LOW,
-    WEIGHT_ROUNDING,
     WIDE_DOT,
-    WIDE_PRODUCT,
+    WIDTH,
 )
+from neurochip.core.convolution import error_conv
+from neurochip.core.convolution_counts import count_error, count_signal
+from neurochip.core.presynaptic import count_conv_update
 from neurochip.rules.spatial.backprop import backproject
-from neurochip.rules.temporal.unroll import carry_error
-from neurochip.rules.update.accumulate import accumulate_rows, apply_row, count_words
-from neurochip.rules.update.immediate import (
-    find_words,
-    update_rows_any,
-    update_rows_constant,
-    update_rows_stochastic,
-)
+from neurochip.rules.spatial.routed import dense_error, gather_sums, mark_needed, round_sums, signals_from_sums
+from neurochip.rules.temporal.unroll import carry_error, carry_readout_error
+from neurochip.rules.update.accumulate import count_words
 
 _SIGNAL_NONZERO, _SIGNAL_WORDS = FIELD_INDEX["signal_nonzero"], FIELD_INDEX["signal_words"]
-_ERROR_ROWS = FIELD_INDEX["error_rows"]
+_SIGNAL_STEPS = FIELD_INDEX["signal_steps"]
+_ALL_TAP_WORDS, _ALL_TAP_PRODUCTS = FIELD_INDEX["all_tap_words"], FIELD_INDEX["all_tap_products"]
+_PSI_ROWS, _PSI_TAPS, _ERROR_ROWS = FIELD_INDEX["psi_rows"], FIELD_INDEX["psi_taps"], FIELD_INDEX["error_rows"]
 _ERROR_WORDS, _ERROR_PRODUCTS = FIELD_INDEX["error_words"], FIELD_INDEX["error_products"]
-_SIGNAL_STEPS, _PRESYNAPTIC_ROWS = FIELD_INDEX["signal_steps"], FIELD_INDEX["presynaptic_rows"]
-_UPDATE_ROWS, _UPDATE_WORDS = FIELD_INDEX["update_rows"], FIELD_INDEX["update_words"]
-_UPDATE_PRODUCTS, _ADVANCES = FIELD_INDEX["update_products"], FIELD_INDEX["random_advances"]
 _SAT_ERROR, _SAT_DELTA = FIELD_INDEX["sat_error"], FIELD_INDEX["sat_delta"]
-_SAT_GRADIENT, _SAT_WEIGHT = FIELD_INDEX["sat_gradient"], FIELD_INDEX["sat_weight"]
 _UNDERFLOW = FIELD_INDEX["underflow_error"]
 
 
 @jit
-def error_step(slot, layout, state, history, scratch, totals, unroll):
-    """Phase 4: errors of all hidden layers, last to first. The signal of the readout is already in `state`."""
-    constants = layout.constants
-    nearest = constants[ERROR_NEAREST] != 0
-    lanes = constants[SYNAPSE_LANES]
-    low, high = constants[ERROR_LOW], constants[ERROR_HIGH]
-    for index in range(constants[LAYERS] - 1, -1, -1):
-        layer = layout.layers[index]
-        out = layer[OUTPUT_AT]
-        signal = state.signal[out : out + layer[STRIDE]]
-        if index < constants[LAYERS] - 1:
-            n_out = layer[N_OUT]
-            after = layout.layers[index + 1]
-            next_signal = state.signal[after[OUTPUT_AT] : after[OUTPUT_AT] + after[STRIDE]]
-            rows_at = after[WEIGHT_AT]
-            weights = state.weights[rows_at : rows_at + (after[N_IN] + 1) * after[STRIDE]]
-            psi = history.psi[slot, out : out + n_out]
-            g = scratch.learning_signal[out : out + n_out] if unroll else signal[:n_out]
-            rows, saturations, underflows = backproject(
-                weights, after[STRIDE], next_signal, psi, after[WIDE_DOT], layer[ERROR_SHIFT],
-                constants[SURROGATE_BITS], nearest, low, high, state.error[out : out + n_out], g,
-            )  # fmt: skip
-            totals[index, _SAT_ERROR] += saturations
-            totals[index, _UNDERFLOW] += underflows
-            next_words, next_nonzero = count_words(next_signal, after[N_OUT], lanes)
-            totals[index + 1, _ERROR_ROWS] += rows if next_nonzero > 0 else 0
-            totals[index + 1, _ERROR_WORDS] += rows * next_words
-            totals[index + 1, _ERROR_PRODUCTS] += rows * next_nonzero
-            if unroll:
-                totals[index, _SAT_DELTA] += carry_error(
-                    signal[:n_out], g, psi, layer[LEAK], layer[LEAK_VALUE], constants[RESET_EXACT] != 0,
-                    layer[THRESHOLD], layer[RESET_PATH_SHIFT], nearest, constants[DELTA_LOW], constants[DELTA_HIGH],
-                )  # fmt: skip
-        words, nonzero = count_words(signal, layer[N_OUT], lanes)
-        totals[index, _SIGNAL_WORDS] += words
-        totals[index, _SIGNAL_NONZERO] += nonzero
-
-
-@jit
-def update_weights(index, layout, state, scratch, rows, factors, counts):
-    """Immediate update of one layer: rows ascending, bias row last (semantics 3.5)."""
-    layer, constants = layout.layers[index], layout.constants
-    stride, n_out = layer[STRIDE], layer[N_OUT]
-    signal = state.signal[layer[OUTPUT_AT] : layer[OUTPUT_AT] + stride]
-    scaled = scratch.scaled_signal[:stride]
-    for j in range(stride):
-        scaled[j] = -constants[RATE] * signal[j]
-    rounding = constants[WEIGHT_ROUNDING]
-    n_words = find_words(scaled, n_out, constants[RNG_LANES], scratch.words)
-    if rounding == ROUND_STOCHASTIC:
-        counts[_ADVANCES] += rows.shape[0] * n_words
-    shift = layer[UPDATE_SHIFT]
-    low, high = constants[WEIGHT_LOW], constants[WEIGHT_HIGH]
-    words, registers = scratch.words[:n_words], state.registers[index]
+def rows_range(layer):
+    """Where the rows of a layer, those of the bias included, begin and end in arrays like the weights."""
     at = layer[WEIGHT_AT]
-    weights = state.weights[at : at + (layer[N_IN] + 1) * stride]
-    narrow = layer[WIDE_PRODUCT] == 0
-    if narrow and rounding == ROUND_STOCHASTIC and constants[RNG_LANES] == N_LANES:
-        counts[_SAT_WEIGHT] += update_rows_stochastic(
-            weights, stride, rows, factors, scaled, words, shift, low, high, registers
-        )
-    elif narrow and rounding != ROUND_STOCHASTIC:
-        half = np.int32(1 << (shift - 1)) if rounding == ROUND_NEAREST and shift > 0 else np.int32(0)
-        counts[_SAT_WEIGHT] += update_rows_constant(
-            weights, stride, rows, factors, scaled, shift, half, np.int32(low), np.int32(high)
-        )
-    else:
-        counts[_SAT_WEIGHT] += update_rows_any(
-            weights, stride, rows, factors, scaled, words, n_out, shift, rounding, low, high, registers
-        )
+    return at, at + (layer[N_ROWS] + layer[N_BIAS_ROWS]) * layer[STRIDE]
 
 
 @jit
-def accumulate_gradients(index, layout, state, rows, factors, counts):
-    """Accumulate one layer: rows ascending, bias row last (semantics 3.6)."""
-    layer, constants = layout.layers[index], layout.constants
-    stride = layer[STRIDE]
-    signal = state.signal[layer[OUTPUT_AT] : layer[OUTPUT_AT] + stride]
-    at = layer[WEIGHT_AT]
-    gradients = state.gradients[at : at + (layer[N_IN] + 1) * stride]
-    counts[_SAT_GRADIENT] += accumulate_rows(
-        gradients, stride, rows, factors, signal, layer[GRADIENT_SHIFT], constants[ERROR_NEAREST] != 0,
-        constants[GRADIENT_LOW], constants[GRADIENT_HIGH],
-    )  # fmt: skip
+def runs_range(layout, number):
+    """First and last run, exclusive, of a connection."""
+    connection = layout.connections[number]
+    return connection[FIRST_RUN], connection[FIRST_RUN] + connection[N_RUNS]
 
 
 @jit
-def apply_gradients(layout, state, totals):
-    """Apply and clear the accumulated gradients of all layers, last to first (semantics 3.6)."""
+def signal_range(layer):
+    """Where the signal of the outputs of a layer begins and ends; of feedback that of its readout."""
+    width = layer[STRIDE] if layer[KIND] == FEEDBACK else layer[WIDTH]
+    return layer[SIGNAL_AT], layer[SIGNAL_AT] + width
+
+
+@jit
+def readout_signals(slot, layout, state, history, totals):
+    """Signals of all readouts: e, under unroll delta."""
     constants = layout.constants
-    for index in range(constants[LAYERS] - 1, -1, -1):
+    unroll = constants[CREDIT] == CREDIT_UNROLL
+    for index in range(constants[LAYERS]):
         layer = layout.layers[index]
-        stride, n_out = layer[STRIDE], layer[N_OUT]
-        for i in range(layer[N_IN] + layer[HAS_BIAS]):
-            at = layer[WEIGHT_AT] + i * stride
-            gradient = state.gradients[at : at + stride]
-            words, nonzero = count_words(gradient, n_out, constants[SYNAPSE_LANES])
-            if nonzero == 0:
-                continue
-            saturations, advances = apply_row(
-                state.weights[at : at + stride], gradient, n_out, constants[RATE], layer[APPLY_SHIFT],
-                constants[WEIGHT_ROUNDING], constants[WEIGHT_LOW], constants[WEIGHT_HIGH], state.registers[index],
-            )  # fmt: skip
-            totals[index, _UPDATE_WORDS] += words
-            totals[index, _UPDATE_PRODUCTS] += nonzero
-            totals[index, _SAT_WEIGHT] += saturations
-            if constants[WEIGHT_ROUNDING] == ROUND_STOCHASTIC:
-                totals[index, _ADVANCES] += advances
-
-
-@jit
-def presynaptic_rows(index, slot, layout, history, scratch, unroll):
-    """Rows with p != 0 and their factors, the bias row last."""
-    layer = layout.layers[index]
-    at = layer[INPUT_AT] + index  # every layer has one entry more than inputs, for the bias
-    if unroll:
-        n_rows = history.n_events[slot, index]
-        inputs = layer[INPUT_AT]
-        for k in range(n_rows):
-            scratch.rows[at + k] = history.addresses[slot, inputs + k]
-            scratch.factors[at + k] = history.magnitudes[slot, inputs + k]
-    else:
-        n_rows = scratch.n_rows[index]
-    if layer[HAS_BIAS]:
-        scratch.rows[at + n_rows] = layer[N_IN]
-        scratch.factors[at + n_rows] = 1 << layer[FRAC_P]
-        n_rows += 1
-    return scratch.rows[at : at + n_rows], scratch.factors[at : at + n_rows]
-
-
-@jit
-def change_step(slot, layout, state, history, scratch, totals, unroll):
-    """Phase 5: update or accumulate all layers, last to first."""
-    constants = layout.constants
-    for index in range(constants[LAYERS] - 1, -1, -1):
-        layer = layout.layers[index]
-        rows, factors = presynaptic_rows(index, slot, layout, history, scratch, unroll)
-        counts = totals[index]
-        signal = state.signal[layer[OUTPUT_AT] : layer[OUTPUT_AT] + layer[STRIDE]]
-        words, nonzero = count_words(signal, layer[N_OUT], constants[SYNAPSE_LANES])
-        counts[_PRESYNAPTIC_ROWS] += rows.shape[0]
-        if nonzero == 0:
+        if layer[KIND] != READOUT:
             continue
-        counts[_SIGNAL_STEPS] += 1
-        counts[_UPDATE_ROWS] += rows.shape[0]
-        counts[_UPDATE_WORDS] += rows.shape[0] * words
-        counts[_UPDATE_PRODUCTS] += rows.shape[0] * nonzero
-        if constants[UPDATE] == UPDATE_IMMEDIATE:
-            update_weights(index, layout, state, scratch, rows, factors, counts)
+        n_out, at, out = layer[N_OUT], layer[ERROR_AT], layer[OUTPUT_AT]
+        signal, e = state.signal[out : out + n_out], history.readout_error[slot, at : at + n_out]
+        if unroll and layer[LEAK] != LEAK_IS_NONE:
+            totals[index, _SAT_DELTA] += carry_readout_error(
+                signal, e, layer[LEAK], layer[LEAK_VALUE], constants[DELTA_LOW], constants[DELTA_HIGH]
+            )
         else:
-            accumulate_gradients(index, layout, state, rows, factors, counts)
+            for c in range(n_out):
+                signal[c] = e[c]
+
+
+@jit
+def form_sums(index, layout, state, scratch, sums, counts):
+    """X of the needed inputs of a layer from its signal as it stands, and the activity of that.
+
+    The counts of the signal of a convolution are in the scratch already.
+    """
+    layer = layout.layers[index]
+    first, stop = signal_range(layer)
+    signal = state.signal[first:stop]
+    first, stop = rows_range(layer)
+    weights, needed = state.weights[first:stop], scratch.needed[: layer[N_IN]]
+    wide = layer[WIDE_DOT] != 0
+    if layer[KIND] == CONV:
+        geometry = layout.geometry[index]
+        error_conv(weights, geometry, signal, needed, wide, sums)
+        rows, taps, words, products = count_error(geometry, needed, scratch.reach)
+    else:
+        rows = dense_error(weights, layer[STRIDE], signal, needed, wide, sums)
+        taps, words, products = rows, rows * scratch.signal_words[index], rows * scratch.signal_nonzero[index]
+    counts[_PSI_ROWS] += rows
+    counts[_PSI_TAPS] += taps
+    counts[_ERROR_ROWS] += rows if scratch.signal_nonzero[index] > 0 else 0
+    counts[_ERROR_WORDS] += words
+    counts[_ERROR_PRODUCTS] += products
+
+
+@jit
+def give_error(index, slot, layout, state, history, scratch, counts):
+    """X of a layer at all the inputs to which a neuron with psi != 0 leads along a connection that carries error."""
+    layer = layout.layers[index]
+    at, n_in = layer[INPUT_AT], layer[N_IN]
+    scratch.needed[:n_in] = 0
+    for number in range(layer[FIRST_CONNECTION], layer[FIRST_CONNECTION] + layer[N_CONNECTIONS]):
+        connection = layout.connections[number]
+        if connection[CARRIES_ERROR]:
+            psi = history.psi[slot, connection[PSI_AT] :]
+            first, stop = runs_range(layout, number)
+            mark_needed(psi, layout.runs[first:stop], scratch.needed)
+    form_sums(index, layout, state, scratch, scratch.sums[at : at + n_in], counts)
+
+
+@jit
+def add_sums(number, shift, layer, layout, nearest, scratch):
+    """Add what a connection of a layer brings its source, each term rounded."""
+    at, n_in = layer[INPUT_AT], layer[N_IN]
+    rounded, is_nonzero = scratch.rounded[:n_in], scratch.is_nonzero[:n_in]
+    round_sums(scratch.sums[at : at + n_in], shift, nearest, rounded, is_nonzero)
+    first, stop = runs_range(layout, number)
+    gather_sums(layout.runs[first:stop], rounded, is_nonzero, scratch.error_sum, scratch.some_nonzero)
+
+
+@jit_inline
+def add_delayed(index, slot, layout, state, history, scratch, nearest, counts):
+    """The term of a recurrent layer from its own carried error of the next step."""
+    layer = layout.layers[index]
+    out, width, n_in, number = layer[OUTPUT_AT], layer[WIDTH], layer[N_IN], layer[RECURRENT]
+    count_signals(index, layout, state, scratch)
+    scratch.needed[:n_in] = 0
+    first, stop = runs_range(layout, number)
+    mark_needed(history.psi[slot, out : out + width], layout.runs[first:stop], scratch.needed)
+    form_sums(index, layout, state, scratch, scratch.sums[layer[INPUT_AT] : layer[INPUT_AT] + n_in], counts)
+    add_sums(number, layer[RECURRENT_SHIFT], layer, layout, nearest, scratch)
+
+
+@jit
+def routed_error(index, slot, layout, state, history, scratch, counts, d, g):
+    """d and g of a hidden layer from the sums of the layers it leads to."""
+    layer, constants = layout.layers[index], layout.constants
+    width = layer[WIDTH]
+    nearest = constants[ERROR_NEAREST] != 0
+    error_sum, some_nonzero = scratch.error_sum[:width], scratch.some_nonzero[:width]
+    error_sum[:] = 0
+    some_nonzero[:] = 0
+    for k in range(layer[FIRST_LINK], layer[FIRST_LINK] + layer[N_LINKS]):
+        link = layout.links[k]
+        add_sums(link[LINK_CONNECTION], link[LINK_SHIFT], layout.layers[link[LINK_LAYER]], layout, nearest, scratch)
+    if layer[RECURRENT] >= 0:
+        add_delayed(index, slot, layout, state, history, scratch, nearest, counts)
+    psi = history.psi[slot, layer[OUTPUT_AT] : layer[OUTPUT_AT] + width]
+    saturations, underflows = signals_from_sums(
+        error_sum, some_nonzero, psi, constants[SURROGATE_BITS], nearest, constants[ERROR_LOW], constants[ERROR_HIGH],
+        d, g,
+    )  # fmt: skip
+    counts[_SAT_ERROR] += saturations
+    counts[_UNDERFLOW] += underflows
+
+
+@jit
+def fused_error(index, slot, layout, state, history, scratch, totals, d, g):
+    """d and g of a hidden layer straight from the rows of the only layer it leads to."""
+    layer, constants = layout.layers[index], layout.constants
+    link = layout.links[layer[FIRST_LINK]]
+    consumer = link[LINK_LAYER]
+    after = layout.layers[consumer]
+    psi = history.psi[slot, layer[OUTPUT_AT] : layer[OUTPUT_AT] + d.shape[0]]
+    first, stop = rows_range(after)
+    signal_first, signal_stop = signal_range(after)
+    rows, saturations, underflows = backproject(
+        state.weights[first:stop], after[STRIDE], state.signal[signal_first:signal_stop], psi, after[WIDE_DOT],
+        link[LINK_SHIFT],
+        constants[SURROGATE_BITS], constants[ERROR_NEAREST] != 0, constants[ERROR_LOW], constants[ERROR_HIGH], d, g,
+    )  # fmt: skip
+    totals[index, _SAT_ERROR] += saturations
+    totals[index, _UNDERFLOW] += underflows
+    counts = totals[consumer]
+    counts[_PSI_ROWS] += rows
+    counts[_PSI_TAPS] += rows
+    counts[_ERROR_ROWS] += rows if scratch.signal_nonzero[consumer] > 0 else 0
+    counts[_ERROR_WORDS] += rows * scratch.signal_words[consumer]
+    counts[_ERROR_PRODUCTS] += rows * scratch.signal_nonzero[consumer]
+
+
+@jit_inline
+def hidden_signal(index, slot, layout, state, history, scratch, totals):
+    """The signal of a hidden layer: g, under unroll delta."""
+    layer, constants = layout.layers[index], layout.constants
+    unroll = constants[CREDIT] == CREDIT_UNROLL
+    out = layer[OUTPUT_AT]
+    stop = out + (layer[N_OUT] if layer[FUSED] else layer[WIDTH])
+    signal, d = state.signal[out:stop], state.error[out:stop]
+    g = scratch.learning_signal[: stop - out] if unroll else signal
+    if layer[FUSED]:
+        fused_error(index, slot, layout, state, history, scratch, totals, d, g)
+    else:
+        routed_error(index, slot, layout, state, history, scratch, totals[index], d, g)
+    if unroll:
+        totals[index, _SAT_DELTA] += carry_error(
+            signal, g, history.psi[slot, out:stop], layer[LEAK], layer[LEAK_VALUE], constants[RESET_EXACT] != 0,
+            layer[THRESHOLD], layer[RESET_PATH_SHIFT], constants[ERROR_NEAREST] != 0, constants[DELTA_LOW],
+            constants[DELTA_HIGH],
+        )  # fmt: skip
+
+
+@jit
+def count_signals(index, layout, state, scratch):
+    """Count a signal; returns (L-words with some of it, those over all taps, products over all taps)."""
+    layer, lanes = layout.layers[index], layout.constants[SYNAPSE_LANES]
+    first, stop = signal_range(layer)
+    signal = state.signal[first:stop]
+    if layer[KIND] == CONV:
+        words, nonzero, all_words, all_products = count_signal(
+            layout.geometry[index], signal, lanes, scratch.blocks, scratch.reach
+        )
+    else:
+        words, nonzero = count_words(signal, layer[N_OUT], lanes)
+        all_words, all_products = layer[N_IN] * words, layer[N_IN] * nonzero
+    scratch.signal_words[index], scratch.signal_nonzero[index] = words, nonzero
+    return all_words, all_products
+
+
+@jit_inline
+def error_step(slot, layout, state, history, scratch, totals):
+    """Phase 4: signals of all layers, those of the readouts first, then last to first."""
+    readout_signals(slot, layout, state, history, totals)
+    for index in range(layout.constants[LAYERS] - 1, -1, -1):
+        layer, counts = layout.layers[index], totals[index]
+        if layer[KIND] != READOUT and layer[KIND] != FEEDBACK:
+            hidden_signal(index, slot, layout, state, history, scratch, totals)
+        all_words, all_products = count_signals(index, layout, state, scratch)
+        counts[_SIGNAL_WORDS] += scratch.signal_words[index]
+        counts[_SIGNAL_NONZERO] += scratch.signal_nonzero[index]
+        counts[_SIGNAL_STEPS] += scratch.signal_nonzero[index] > 0
+        counts[_ALL_TAP_WORDS] += all_words
+        counts[_ALL_TAP_PRODUCTS] += all_products
+        if layer[KIND] == CONV and layer[LEARNS]:
+            count_conv_update(index, slot, layout, history, scratch, counts)
+        if layer[GIVES_ERROR]:
+            give_error(index, slot, layout, state, history, scratch, counts)

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.activity import N_FIELDS, Activity, PassResult
-from neurochip.core import layout as lay
+from neurochip.core import columns as col
+from neurochip.core.layout import build_layout
 from neurochip.core.pass_kernel import run_pass
+from neurochip.core.routes import network_inputs
 from neurochip.core.state import Events, Output, Probes, new_history, new_scratch, new_state
+from neurochip.errors import UserError
 from neurochip.spec import CoreSpec
 
 if TYPE_CHECKING:
@@ -19,51 +22,65 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """A core with its state: weights, gradients and random registers persist from pass to pass.
+    """A core with its state: weights, gradients, velocities and random registers persist from pass to pass.
 
     Args:
         spec: the resolved integers (checked here).
-        weights: per layer an integer array [n_in + 1, n_out], bias in the last row.
+        weights: per layer an integer array [n_weight_rows + n_bias_rows, columns], bias rows last.
     """
 
     def __init__(self, spec: CoreSpec, weights: Sequence[NDArray[Any]]) -> None:
         spec.check()
         self.spec = spec
-        self.layout = lay.build_layout(spec)
+        self.layout = build_layout(spec)
         self._state = new_state(spec, self.layout)
         self._history = new_history(self.layout)
         self._scratch = new_scratch(self.layout)
-        for index, values in enumerate(weights):
-            self._rows(self._state.weights, index)[:, : spec.layers[index].n_out] = values
+        self._write(self._state.weights, weights)
 
     def _rows(self, flat: NDArray[Any], index: int) -> NDArray[Any]:
-        row = self.layout.layers[index]
-        at, stride, n_rows = int(row[lay.WEIGHT_AT]), int(row[lay.STRIDE]), int(row[lay.N_IN]) + 1
-        return flat[at : at + n_rows * stride].reshape(n_rows, stride)
+        """A view of the rows of a layer without the padding."""
+        row, layer = self.layout.layers[index], self.spec.layers[index]
+        at, stride, n_rows = int(row[col.WEIGHT_AT]), int(row[col.STRIDE]), layer.n_weight_rows + layer.n_bias_rows
+        return flat[at : at + n_rows * stride].reshape(n_rows, stride)[:, : layer.columns]
 
-    def _unpadded(self, flat: NDArray[Any]) -> list[NDArray[Any]]:
-        return [self._rows(flat, index)[:, : layer.n_out].copy() for index, layer in enumerate(self.spec.layers)]
+    def _copies(self, flat: NDArray[Any]) -> list[NDArray[Any]]:
+        return [self._rows(flat, index).copy() for index in range(len(self.spec.layers))] if flat.size else []
+
+    def _write(self, flat: NDArray[Any], rows: Sequence[NDArray[Any]]) -> None:
+        for index, values in enumerate(rows):
+            self._rows(flat, index)[:] = values
 
     @property
     def weights(self) -> list[NDArray[Any]]:
-        """Copies of the weights, per layer [n_in + 1, n_out], int8 or int16."""
-        return self._unpadded(self._state.weights)
+        """Copies of the weights, per layer [n_weight_rows + n_bias_rows, columns], int8 or int16."""
+        return self._copies(self._state.weights)
 
     @property
     def gradients(self) -> list[NDArray[Any]]:
         """Copies of the accumulated gradients, per layer (empty unless the rule accumulates)."""
-        return self._unpadded(self._state.gradients) if self._state.gradients.size else []
+        return self._copies(self._state.gradients)
+
+    @property
+    def velocities(self) -> list[NDArray[Any]]:
+        """Copies of the velocities of momentum, per layer (empty without momentum)."""
+        return self._copies(self._state.velocities)
 
     @property
     def registers(self) -> NDArray[np.uint32]:
         """Copy of the random registers, [n_layers, rng_lanes]."""
         return self._state.registers.copy()
 
-    def restore(self, weights: Sequence[NDArray[Any]], registers: NDArray[np.uint32]) -> None:
-        """Put back weights and random registers saved between epochs."""
-        for index, values in enumerate(weights):
-            self._rows(self._state.weights, index)[:, : self.spec.layers[index].n_out] = values
+    def restore(
+        self,
+        weights: Sequence[NDArray[Any]],
+        registers: NDArray[np.uint32],
+        velocities: Sequence[NDArray[Any]] = (),
+    ) -> None:
+        """Put back weights, random registers and, with momentum, velocities saved between epochs."""
+        self._write(self._state.weights, weights)
         self._state.registers[:] = registers
+        self._write(self._state.velocities, velocities)
 
     def run(
         self,
@@ -74,8 +91,17 @@ class Engine:
         end_of_epoch: bool = True,
         probe: Sequence[int] = (),
     ) -> PassResult:
-        """Run the samples `order` of `data`; `probe` lists positions in `order` whose intermediates are kept."""
+        """Run the samples `order` of `data`; `probe` lists positions in `order` whose intermediates are kept.
+
+        Raises:
+            UserError: if the data set does not fit the network: kernels would read past their tables.
+        """
         spec = self.spec
+        if data.n_steps != spec.n_steps or data.n_inputs > network_inputs(spec):
+            raise UserError(
+                f"the data set has {data.n_inputs} inputs in {data.n_steps} steps; allowed are up to "
+                f"{network_inputs(spec)} inputs in {spec.n_steps} steps"
+            )
         learn = learn and spec.credit != "none"
         order = np.ascontiguousarray(order, dtype=np.int64)
         probes = self._new_probes(len(order), probe)
@@ -103,32 +129,38 @@ class Engine:
         slot_of = np.full(n_samples, -1, dtype=np.int64)
         slot_of[list(probe)] = np.arange(len(probe))
         rows = len(probe) * self.spec.n_steps
-        total_in = int(self.layout.constants[lay.TOTAL_IN])
-        total_out = int(self.layout.constants[lay.TOTAL_OUT])
+        total_in = int(self.layout.constants[col.TOTAL_IN])
+        total_out = int(self.layout.constants[col.TOTAL_OUT])
         outputs = [np.zeros((rows, total_out), dtype=np.int32) for _ in range(5)]
         return Probes(
             slot_of, outputs[0], outputs[1], outputs[2], np.zeros((rows, total_in), dtype=np.int32), *outputs[3:]
         )
 
     def _named_probes(self, probes: Probes, learn: bool) -> dict[str, NDArray[np.int32]]:
-        steps = self.spec.n_steps
         named: dict[str, NDArray[np.int32]] = {}
         if len(probes.potential) == 0:
             return named
-        last = len(self.spec.layers) - 1
         for index, layer in enumerate(self.spec.layers):
             row = self.layout.layers[index]
-            out = slice(int(row[lay.OUTPUT_AT]), int(row[lay.OUTPUT_AT]) + layer.n_out)
-            inp = slice(int(row[lay.INPUT_AT]), int(row[lay.INPUT_AT]) + layer.n_in)
-            keep: dict[str, NDArray[np.int32]] = {"potential": probes.potential[:, out]}
-            if index < last:
-                keep["spike"] = probes.spike[:, out]
-            if learn:
-                keep["signal"] = probes.signal[:, out]
-                if index < last:
-                    keep |= {"psi": probes.psi[:, out], "d": probes.error[:, out]}
-                if layer.keeps_trace and self.spec.credit == "trace":
-                    keep["trace"] = probes.trace[:, inp]
+            keep: dict[str, NDArray[np.int32]] = {}
+            if row[col.RUNS_ALWAYS] or (learn and layer.kind == "readout"):
+                keep["potential"] = self._outputs(probes.potential, index)
+            if layer.is_hidden:
+                keep["spike"] = self._outputs(probes.spike, index)
+            if learn and layer.kind != "feedback":
+                keep["signal"] = self._outputs(probes.signal, index)
+            if learn and layer.is_hidden:
+                keep |= {"psi": self._outputs(probes.psi, index), "d": self._outputs(probes.error, index)}
+            if learn and row[col.KEEPS_TRACE]:
+                at = int(row[col.INPUT_AT])
+                keep["trace"] = probes.trace[:, at : at + layer.n_in]
             for name, values in keep.items():
-                named[f"{name}/{index}"] = values.reshape(-1, steps, values.shape[1])
+                named[f"{name}/{index}"] = values.reshape(-1, self.spec.n_steps, values.shape[1])
         return named
+
+    def _outputs(self, flat: NDArray[np.int32], index: int) -> NDArray[np.int32]:
+        """The outputs of a layer without the padding of its blocks, [rows, n_out]."""
+        row, layer = self.layout.layers[index], self.spec.layers[index]
+        at, width = int(row[col.OUTPUT_AT]), int(row[col.WIDTH])
+        blocks = flat[:, at : at + width].reshape(len(flat), layer.n_blocks, -1)
+        return blocks[:, :, : layer.columns].reshape(len(flat), layer.n_out)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurochip.core import float_kernels
+from neurochip.core import float_backward, float_kernels
 from neurochip.core import float_state as fs
+from neurochip.core import float_tables as ft
 from neurochip.core.float_spec import FloatSpec
 from neurochip.errors import UserError
 from neurochip.events import EventDataset
@@ -25,16 +26,18 @@ class FloatRun:
     Attributes:
         predictions: int64 [n], argmax of the summed readout, ties to the lowest class.
         readout_sums: [n, C], z summed over the steps.
-        losses: float64 [n], cross-entropy averaged over the steps.
-        spikes_per_layer: int64 [layers], output spikes summed over samples and steps (0 for the readout).
+        losses: float64 [n], cross-entropy of the last layer averaged over the steps that have a loss.
+        spikes_per_layer: int64 [layers], output spikes summed over samples and steps (0 where there are no neurons).
+        events_per_layer: int64 [layers], input events that reach each layer, summed over samples and steps.
         probes: name -> array [probed samples, T, width]: "potential/l", "spike/l" and, while learning, "psi/l",
-            "trace/l", "d/l", "signal/l".
+            "trace/l", "d/l", "signal/l", each for the layers l that have it.
     """
 
     predictions: NDArray[np.int64]
     readout_sums: NDArray[np.floating[Any]]
     losses: NDArray[np.float64]
     spikes_per_layer: NDArray[np.int64]
+    events_per_layer: NDArray[np.int64]
     probes: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
@@ -42,29 +45,35 @@ class FloatCore:
     """A spiking network that learns in floating point (docs/semantics.md without quantisation).
 
     Attributes:
-        weights: per layer, (n_in + 1, n_out), last row the bias; views that `run` changes in place.
+        weights: per layer, (n_weight_rows + n_bias_rows, columns), dense (n_in + 1, n_out), the bias last; views that
+            `run` changes in place.
         gradients: same shapes; accumulated and not yet applied.
+        velocities: same shapes; the velocity of the momentum, an empty list without.
     """
 
     def __init__(self, spec: FloatSpec, weights: Sequence[ArrayLike], dtype: str = "float64") -> None:
-        """Copy `weights`, one (n_in + 1, n_out) array per layer; dtype is "float64" or "float32".
+        """Copy `weights`, one array per layer, the bias rows last; dtype is "float64" or "float32".
 
         Raises:
             UserError: for another dtype, or weights that do not fit the layers.
         """
         if dtype not in DTYPES:
             raise UserError(f"dtype = {dtype!r} is not one of {', '.join(DTYPES)}")
-        fs.check_weights(spec, weights)
+        ft.check_weights(spec, weights)
         self.spec = spec
         self.dtype = np.dtype(dtype)
-        flat_weights, self.weights = fs.flat_views(spec, self.dtype)
-        flat_gradients, self.gradients = fs.flat_views(spec, self.dtype)
+        flat_weights, self.weights = ft.flat_views(spec, self.dtype)
+        flat_gradients, self.gradients = ft.flat_views(spec, self.dtype)
+        velocity: NDArray[np.floating[Any]] = np.zeros(0, self.dtype)
+        self.velocities: list[NDArray[np.floating[Any]]] = []
+        if spec.momentum:
+            velocity, self.velocities = ft.flat_views(spec, self.dtype)
         for layer, view, values in zip(spec.layers, self.weights, weights, strict=True):
             view[...] = values
             if not layer.bias:
-                view[-1] = 0
-        self._network = fs.new_network(spec, flat_weights, flat_gradients)
-        self._rule = fs.new_rule(spec)
+                view[layer.n_weight_rows :] = 0
+        self._network = ft.new_network(spec, flat_weights, flat_gradients, velocity)
+        self._rule = ft.new_rule(spec)
         self._state = fs.new_state(spec, self.dtype)
         self._pending = 0
 
@@ -84,11 +93,11 @@ class FloatCore:
         Raises:
             UserError: if the data set, the order or the slots do not fit the network.
         """
-        rule = self._rule if learn else self._rule._replace(credit=fs.CREDIT_NONE, update=fs.UPDATE_NONE)
+        rule = self._rule if learn else self._rule._replace(credit=ft.CREDIT_NONE, update=ft.UPDATE_NONE)
         result, pending = self._run(dataset, order, probe_slots, rule, self._network, self._pending)
         if learn:
             if pending and end_of_epoch:
-                float_kernels.apply_gradients(self._network, rule.rate)
+                float_backward.apply_gradients(self._network, rule, self._state)
                 pending = 0
             self._pending = pending
         return result
@@ -103,8 +112,8 @@ class FloatCore:
         """
         if self.spec.credit == "none":
             raise UserError("credit = 'none' has no gradient; choose trace, spike or unroll")
-        flat, views = fs.flat_views(self.spec, self.dtype)
-        rule = self._rule._replace(update=fs.UPDATE_ACCUMULATE, batch=0)
+        flat, views = ft.flat_views(self.spec, self.dtype)
+        rule = self._rule._replace(update=ft.UPDATE_ACCUMULATE, apply_when=ft.APPLY_NEVER)
         self._run(dataset, [index], None, rule, self._network._replace(gradients=flat), 0)
         return views
 
@@ -113,8 +122,8 @@ class FloatCore:
         dataset: EventDataset,
         order: ArrayLike,
         probe_slots: ArrayLike | None,
-        rule: fs.Rule,
-        network: fs.Network,
+        rule: ft.Rule,
+        network: ft.Network,
         pending: int,
     ) -> tuple[FloatRun, int]:
         samples = np.array(order, dtype=np.int64, ndmin=1)
@@ -125,16 +134,17 @@ class FloatCore:
         pending = float_kernels.run_samples(events, network, rule, self._state, results, samples, pending)
         probes = {}
         if probe_slots is not None:
-            probes = fs.probes_by_name(self.spec, network, results, rule.credit != fs.CREDIT_NONE)
+            probes = fs.probes_by_name(self.spec, network, results, rule.credit != ft.CREDIT_NONE)
         predictions = np.argmax(results.readout_sums, axis=1)
-        return FloatRun(predictions, results.readout_sums, results.losses, results.spike_totals, probes), pending
+        totals = results.spike_totals, results.event_totals
+        return FloatRun(predictions, results.readout_sums, results.losses, *totals, probes), pending
 
     def _check(self, dataset: EventDataset, samples: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
-        first, n_classes = self.spec.layers[0], self.spec.layers[-1].n_out
-        if (dataset.n_inputs, dataset.n_steps) != (first.n_in, self.spec.n_steps):
+        n_inputs, n_classes = self.spec.n_inputs, self.spec.layers[-1].n_out
+        if (dataset.n_inputs, dataset.n_steps) != (n_inputs, self.spec.n_steps):
             raise UserError(
                 f"the data set has {dataset.n_inputs} inputs and {dataset.n_steps} steps; "
-                f"the network has {first.n_in} and {self.spec.n_steps}"
+                f"the network has {n_inputs} and {self.spec.n_steps}"
             )
         if samples.min(initial=0) < 0 or samples.max(initial=-1) >= dataset.n_samples:
             raise UserError(f"order holds sample indices outside 0 to {dataset.n_samples - 1}")

@@ -5,162 +5,153 @@ from __future__ import annotations
 import numpy as np
 
 from neurochip.activity import FIELD_INDEX
-from neurochip.core._jit import jit
-from neurochip.core.deliver import INT32_MAX, add_row, clamp, deliver_events
-from neurochip.core.layout import (
+from neurochip.core._jit import jit, jit_inline
+from neurochip.core.columns import (
     BINARY_EVENTS,
-    CREDIT,
-    CREDIT_TRACE,
+    COLUMNS,
+    CONV,
     DELIVER_NEURON,
     DELIVER_SHIFT,
-    FRAC_P,
     HAS_BIAS,
     INPUT_AT,
     KEEPS_TRACE,
+    KIND,
     LAYERS,
     LEAK,
     LEAK_VALUE,
+    LEARNS,
     MEMBRANE_HIGH,
     MEMBRANE_LOW,
+    N_BIAS_ROWS,
+    N_BLOCKS,
     N_IN,
     N_OUT,
+    N_ROWS,
     OUTPUT_AT,
     PSI_SHIFT,
+    READOUT,
     READOUT_HIGH,
     READOUT_LOW,
     RESET_ZERO,
-    ROW_PAD,
+    RUNS_ALWAYS,
+    SPIKES_AT,
     STRIDE,
     THRESHOLD,
-    TRACE_GATE,
-    TRACE_HIGH,
-    TRACE_LANES,
-    TRACE_LEAK,
-    TRACE_LEAK_VALUE,
     WEIGHT_AT,
+    WIDTH,
 )
+from neurochip.core.convolution import deliver_bias_conv, deliver_conv
+from neurochip.core.convolution_counts import count_delivered
+from neurochip.core.deliver import INT32_MAX, add_row, clamp, deliver_events
+from neurochip.core.inputs import events_of, inputs_of
 from neurochip.core.neuron import fire, leak_magnitudes, surrogate_codes
-from neurochip.rules.temporal.spike import list_event_rows
-from neurochip.rules.temporal.trace import list_rows, update_trace
+from neurochip.core.presynaptic import follow_presynaptic
 
 _EVENTS, _GRADED, _SPIKES = FIELD_INDEX["events"], FIELD_INDEX["graded_events"], FIELD_INDEX["spikes"]
-_PSI, _TRACE_WORDS, _TRACE_NONZERO = (
-    FIELD_INDEX["psi_nonzero"],
-    FIELD_INDEX["trace_words"],
-    FIELD_INDEX["trace_nonzero"],
-)
+_TAPS, _PSI = FIELD_INDEX["deliver_taps"], FIELD_INDEX["psi_nonzero"]
 _SAT_MEMBRANE, _SAT_READOUT = FIELD_INDEX["sat_membrane"], FIELD_INDEX["sat_readout"]
-_SAT_TRACE = FIELD_INDEX["sat_trace"]
 
 
 @jit
-def integrate(layer, constants, state, addresses, magnitudes, binary):
-    """Leak (readout: clear), add the bias and deliver the events; returns the saturations."""
+def integrate(index, layout, state, addresses, magnitudes):
+    """Leak (memoryless readout: clear), add the bias and deliver the events; returns the saturations."""
+    layer, constants = layout.layers[index], layout.constants
     stride = layer[STRIDE]
-    u = state.potential[layer[OUTPUT_AT] : layer[OUTPUT_AT] + stride]
+    u = state.potential[layer[OUTPUT_AT] : layer[OUTPUT_AT] + layer[WIDTH]]
     leak_magnitudes(u, layer[LEAK], layer[LEAK_VALUE])
-    is_readout = layer[THRESHOLD] == 0
+    is_readout = layer[KIND] == READOUT
     low = np.int32(constants[READOUT_LOW] if is_readout else constants[MEMBRANE_LOW])
     high = np.int32(constants[READOUT_HIGH] if is_readout else constants[MEMBRANE_HIGH])
     wide = constants[DELIVER_NEURON] != 0 and not is_readout
     add_low, add_high = (np.int32(-INT32_MAX), np.int32(INT32_MAX)) if wide else (low, high)
     at = layer[WEIGHT_AT]
-    rows = state.weights[at : at + (layer[N_IN] + 1) * stride]
+    rows = state.weights[at : at + (layer[N_ROWS] + layer[N_BIAS_ROWS]) * stride]
     shift = layer[DELIVER_SHIFT]
     saturations = np.int64(0)
-    if layer[HAS_BIAS]:
-        bias = rows[layer[N_IN] * stride :]
-        saturations += add_row(u, bias, np.int32(1), shift, add_low, add_high)
-    saturations += deliver_events(u, rows, stride, addresses, magnitudes, binary, shift, add_low, add_high)
+    if layer[KIND] == CONV:
+        geometry = layout.geometry[index]
+        if layer[HAS_BIAS]:
+            saturations += deliver_bias_conv(u, rows, geometry, shift, add_low, add_high)
+        saturations += deliver_conv(u, rows, geometry, addresses, magnitudes, shift, add_low, add_high)
+    else:
+        if layer[HAS_BIAS]:
+            saturations += add_row(u, rows[layer[N_IN] * stride :], np.int32(1), shift, add_low, add_high)
+        binary = layer[BINARY_EVENTS] != 0
+        saturations += deliver_events(u, rows, stride, addresses, magnitudes, binary, shift, add_low, add_high)
     if wide:
         saturations += clamp(u, low, high)
     return saturations
 
 
 @jit
-def follow_presynaptic(index, layer, constants, state, scratch, addresses, magnitudes, counts):
-    """Update the trace if the layer keeps one, and list the rows with p != 0 (learning online)."""
-    at = layer[INPUT_AT]
-    n_in = layer[N_IN]
-    list_at = at + index  # every layer has one entry more than inputs, for the bias
-    rows, factors = scratch.rows[list_at : list_at + n_in + 1], scratch.factors[list_at : list_at + n_in + 1]
-    if layer[KEEPS_TRACE] and constants[CREDIT] == CREDIT_TRACE:
-        trace = state.trace[at : at + -(-n_in // ROW_PAD) * ROW_PAD]
-        words, saturations = update_trace(
-            trace,
-            layer[TRACE_LEAK],
-            layer[TRACE_LEAK_VALUE],
-            addresses,
-            magnitudes,
-            layer[FRAC_P],
-            constants[TRACE_HIGH],
-            constants[TRACE_LANES],
-            scratch.touched,
-        )
-        n_rows, nonzero = list_rows(trace[:n_in], constants[TRACE_GATE], rows, factors)
-        counts[_TRACE_WORDS] += words
-        counts[_TRACE_NONZERO] += nonzero
-        counts[_SAT_TRACE] += saturations
-        scratch.n_rows[index] = n_rows
-    else:
-        scratch.n_rows[index] = list_event_rows(addresses, magnitudes, rows, factors)
-
-
-@jit
-def forward_layer(index, slot, layout, state, history, counts, learn, probe_at, probes):
-    """Phases 1 and 2 of one layer; its spikes become the events of the next."""
-    layer, constants = layout.layers[index], layout.constants
-    at = layer[INPUT_AT]
-    n_events = history.n_events[slot, index]
-    addresses = history.addresses[slot, at : at + n_events]
-    magnitudes = history.magnitudes[slot, at : at + n_events]
-    counts[_EVENTS] += n_events
-    binary = index > 0 or constants[BINARY_EVENTS] != 0
-    if not binary:
-        for k in range(n_events):
-            counts[_GRADED] += magnitudes[k] != 1
-    saturations = integrate(layer, constants, state, addresses, magnitudes, binary)
-    out = layer[OUTPUT_AT]
-    n_out = layer[N_OUT]
-    u = state.potential[out : out + layer[STRIDE]]
-    if probe_at >= 0:
-        for j in range(n_out):
-            probes.potential[probe_at, out + j] = u[j]
-    if index == constants[LAYERS] - 1:
-        counts[_SAT_READOUT] += saturations
-        return
-    counts[_SAT_MEMBRANE] += saturations
-    if learn:
-        psi = history.psi[slot, out : out + layer[STRIDE]]
-        counts[_PSI] += surrogate_codes(u, n_out, layer[THRESHOLD], layer[PSI_SHIFT], layout.surrogate, psi)
-        if probe_at >= 0:
-            for j in range(n_out):
-                probes.psi[probe_at, out + j] = psi[j]
-    next_at = layout.layers[index + 1][INPUT_AT]
-    spikes = history.addresses[slot, next_at : next_at + n_out + 1]
-    n_spikes = fire(u, n_out, np.int32(layer[THRESHOLD]), layer[RESET_ZERO], spikes)
-    history.n_events[slot, index + 1] = n_spikes
+def fire_layer(index, slot, layout, state, history, counts, learn, probe_at, probes):
+    """Phase 2 of one layer: its spikes become events of this step. Padded blocks go one by one."""
+    layer = layout.layers[index]
+    out, threshold = layer[OUTPUT_AT], np.int32(layer[THRESHOLD])
+    is_whole = layer[N_BLOCKS] == 1 or layer[COLUMNS] == layer[STRIDE]
+    n_spans, span = (1, layer[N_OUT]) if is_whole else (layer[N_BLOCKS], layer[COLUMNS])
+    at = layer[SPIKES_AT]
+    n_spikes = nonzero = 0
+    for block in range(n_spans):
+        first = block * layer[STRIDE]
+        u = state.potential[out + first : out + first + span]
+        if learn:
+            psi = history.psi[slot, out + first : out + first + span]
+            nonzero += surrogate_codes(u, span, threshold, layer[PSI_SHIFT], layout.surrogate, psi)
+        spikes = history.addresses[slot, at + n_spikes : at + n_spikes + span + 1]
+        count = fire(u, span, threshold, layer[RESET_ZERO], spikes)
+        if first > 0:
+            for k in range(count):
+                spikes[k] += first
+        n_spikes += count
+    counts[_PSI] += nonzero
     counts[_SPIKES] += n_spikes
+    history.n_events[slot, index + 1] = n_spikes
     if probe_at >= 0:
         for k in range(n_spikes):
-            probes.spike[probe_at, out + spikes[k]] = 1
+            probes.spike[probe_at, out + history.addresses[slot, at + k]] = 1
+        for j in range(layer[WIDTH] if learn else 0):
+            probes.psi[probe_at, out + j] = history.psi[slot, out + j]
 
 
-@jit
+@jit_inline
+def forward_layer(index, slot, layout, state, history, scratch, counts, learn, probe_at, probes):
+    """Phases 1 and 2 of one layer; its spikes become events of other layers."""
+    layer = layout.layers[index]
+    addresses, magnitudes = events_of(index, slot, layout, history, scratch)
+    n_events = addresses.shape[0]
+    counts[_EVENTS] += n_events
+    if layer[BINARY_EVENTS] == 0:
+        for k in range(n_events):
+            counts[_GRADED] += magnitudes[k] != 1
+    counts[_TAPS] += count_delivered(layout.geometry[index], addresses) if layer[KIND] == CONV else n_events
+    saturations = integrate(index, layout, state, addresses, magnitudes)
+    out = layer[OUTPUT_AT]
+    if probe_at >= 0:
+        for j in range(layer[WIDTH]):
+            probes.potential[probe_at, out + j] = state.potential[out + j]
+    if layer[KIND] == READOUT:
+        counts[_SAT_READOUT] += saturations
+    else:
+        counts[_SAT_MEMBRANE] += saturations
+        fire_layer(index, slot, layout, state, history, counts, learn, probe_at, probes)
+
+
+@jit_inline
 def forward_step(slot, layout, state, history, scratch, totals, learn, online, probe_at, probes):
     """Phases 1 to 3 of every layer, first to last. totals: int64 [n_layers, N_FIELDS] of this step."""
     constants = layout.constants
     for index in range(constants[LAYERS]):
-        counts = totals[index]
-        forward_layer(index, slot, layout, state, history, counts, learn, probe_at, probes)
-        if not online:
-            continue
         layer = layout.layers[index]
-        at = layer[INPUT_AT]
-        n_events = history.n_events[slot, index]
-        addresses = history.addresses[slot, at : at + n_events]
-        magnitudes = history.magnitudes[slot, at : at + n_events]
+        if not (layer[RUNS_ALWAYS] or (learn and layer[KIND] == READOUT)):
+            continue
+        counts = totals[index]
+        forward_layer(index, slot, layout, state, history, scratch, counts, learn, probe_at, probes)
+        if not online or not layer[LEARNS]:
+            continue
+        addresses, magnitudes = inputs_of(index, slot, layout, history, scratch)
         follow_presynaptic(index, layer, constants, state, scratch, addresses, magnitudes, counts)
-        if probe_at >= 0:
+        if probe_at >= 0 and layer[KEEPS_TRACE]:
+            at = layer[INPUT_AT]
             for i in range(layer[N_IN]):
                 probes.trace[probe_at, at + i] = state.trace[at + i]

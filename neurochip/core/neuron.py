@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurochip.core._jit import jit
-from neurochip.core.layout import LEAK_IS_CONSTANT, LEAK_IS_SHIFT
+from neurochip.core.columns import LEAK_IS_CONSTANT, LEAK_IS_SHIFT
 
 
 @jit

@@ -5,39 +5,88 @@ The bits are those the golden core allocates (docs/decisions/0002-footprint.md).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from neurochip.errors import UserError
+from neurochip.microarch.error_paths import ErrorPath, delayed_path, forward_paths, x_words
 from neurochip.microarch.interface import ChipTiming
 from neurochip.microarch.shapes import (
+    carries_delta,
     ceil_div,
     fifo_bits,
     history_groups_bits,
-    keeps_trace,
+    is_stored,
+    layer_learns,
     learns,
     n_rows,
     readout_sum_bits,
+    row_words,
+    runs_forward,
+    trace_words,
+    values_per_trace,
+    vector_words,
 )
 from neurochip.spec import CoreSpec
 
 SPILLS = ("history", "gradient", "synapse")  # memories that overflow mode "dram" moves off the chip
+PARTIAL_SUM_BITS = 32  # of a value X of an x word
 
 
 def footprint_bits(spec: CoreSpec) -> dict[str, int]:
     """Bits stored per memory (0 where the rule stores nothing); their sum is the footprint of the network."""
-    hidden, readout = spec.layers[:-1], spec.layers[-1]
-    n_hidden = sum(layer.n_out for layer in hidden)
-    synapses = sum(n_rows(layer) * layer.n_out for layer in spec.layers)
-    traces = sum(layer.n_in for index, layer in enumerate(spec.layers) if keeps_trace(spec, index))
-    per_neuron = spec.delta_bits if spec.credit == "unroll" else spec.surrogate_bits + spec.error_bits
-    error = n_hidden * per_neuron + readout.n_out * spec.error_bits
-    accumulates = learns(spec) and spec.update == "accumulate"
+    stored = _stored(spec)
+    synapses = {index: n_rows(spec.layers[index]) * spec.layers[index].columns for index in stored}
+    neurons = sum(spec.layers[index].n_out * _potential_bits(spec, index) for index in stored)
+    traces = sum(values_per_trace(spec, index) * layer.n_in for index, layer in enumerate(spec.layers))
+    partial_sums = sum(path.connection.n_addresses for path in _indirect_paths(spec))
+    error = sum(spec.layers[index].n_out * sum(_error_bits(spec, index)) for index in stored)
     return {
-        "synapse": synapses * spec.weight_bits,
-        "neuron": n_hidden * spec.membrane_bits + readout.n_out * (spec.readout_bits + readout_sum_bits(spec)),
+        "synapse": sum(synapses.values()) * spec.weight_bits,
+        "neuron": neurons + spec.layers[-1].n_out * readout_sum_bits(spec),
         "trace": traces * spec.trace_bits,
-        "error": error if learns(spec) else 0,
-        "gradient": synapses * spec.gradient_bits if accumulates else 0,
-        "history": history_bits_per_step(spec) * spec.n_steps if spec.credit == "unroll" else 0,
+        "error": error + partial_sums * PARTIAL_SUM_BITS if learns(spec) else 0,
+        "gradient": _per_gradient(spec) * sum(synapses[i] for i in _accumulating(spec)) * spec.gradient_bits,
+        "history": history_bits_per_step(spec) * spec.window_steps if spec.credit == "unroll" else 0,
     }
+
+
+def _stored(spec: CoreSpec) -> list[int]:
+    return [index for index in range(len(spec.layers)) if is_stored(spec, index)]
+
+
+def _accumulating(spec: CoreSpec) -> list[int]:
+    """Layers with gradients."""
+    return [i for i in range(len(spec.layers)) if spec.update == "accumulate" and layer_learns(spec, i)]
+
+
+def _per_gradient(spec: CoreSpec) -> int:
+    """Values kept per weight that accumulates: G, and V with momentum."""
+    return 2 if spec.momentum_shift > 0 else 1
+
+
+def _potential_bits(spec: CoreSpec, index: int) -> int:
+    """Bits of u or z of one output; none in a `feedback` layer."""
+    layer = spec.layers[index]
+    return 0 if layer.kind == "feedback" else spec.membrane_bits if layer.is_hidden else spec.readout_bits
+
+
+def _error_bits(spec: CoreSpec, index: int) -> list[int]:
+    """Widths of what the error memory holds for one output of a layer that is stored: δ; e; or ψ and g."""
+    layer = spec.layers[index]
+    if layer.kind == "feedback":
+        return []
+    if carries_delta(spec, index):
+        return [spec.delta_bits]
+    return [spec.surrogate_bits, spec.error_bits] if layer.is_hidden else [spec.error_bits]
+
+
+def _indirect_paths(spec: CoreSpec) -> list[ErrorPath]:
+    """Connections whose X is kept in x words."""
+    found: list[ErrorPath] = []
+    for index in range(len(spec.layers)):
+        delayed = delayed_path(spec, index)
+        found += [path for path in forward_paths(spec, index) if not path.direct] + ([delayed] if delayed else [])
+    return found
 
 
 def history_bits_per_step(spec: CoreSpec) -> int:
@@ -52,44 +101,54 @@ def history_words_per_step(spec: CoreSpec, chip: ChipTiming) -> int:
 
 def footprint_words(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:
     """Words per memory when every row and every vector starts at a word of its own."""
-    words = [ceil_div(layer.n_out, chip.lanes) for layer in spec.layers]
-    hidden_words, readout_words = sum(words[:-1]), words[-1]
-    synapse_words = sum(n_rows(layer) * per_row for layer, per_row in zip(spec.layers, words, strict=True))
-    error_words = hidden_words * (1 if spec.credit == "unroll" else 2) + readout_words
-    accumulates = learns(spec) and spec.update == "accumulate"
+    layers, lanes, stored = spec.layers, chip.lanes, _stored(spec)
+    vectors = {index: vector_words(layers[index], lanes) for index in stored}
+    synapses = {index: n_rows(layers[index]) * row_words(layers[index], lanes) for index in stored}
+    error = sum(vectors[index] * len(_error_bits(spec, index)) for index in stored)
+    error += sum(x_words(spec, path, lanes) for path in _indirect_paths(spec))
+    traces = [values_per_trace(spec, i) * trace_words(layers[i], chip.trace_lanes) for i in range(len(layers))]
     return {
-        "synapse": synapse_words,
-        "neuron": hidden_words + 2 * readout_words,
-        "trace": sum(
-            ceil_div(layer.n_in, chip.trace_lanes)
-            for index, layer in enumerate(spec.layers)
-            if keeps_trace(spec, index)
-        ),
-        "error": error_words if learns(spec) else 0,
-        "gradient": synapse_words if accumulates else 0,
-        "history": history_words_per_step(spec, chip) * spec.n_steps if spec.credit == "unroll" else 0,
+        "synapse": sum(synapses.values()),
+        "neuron": sum(vectors[i] for i in stored if layers[i].kind != "feedback") + vectors[len(layers) - 1],
+        "trace": sum(traces),
+        "error": error if learns(spec) else 0,
+        "gradient": _per_gradient(spec) * sum(synapses[index] for index in _accumulating(spec)),
+        "history": history_words_per_step(spec, chip) * spec.window_steps if spec.credit == "unroll" else 0,
     }
 
 
 def spilled_memories(spec: CoreSpec, chip: ChipTiming) -> frozenset[str]:
-    """Memories that lie in DRAM as a whole: with overflow = "dram", those of SPILLS that do not fit, or are missing."""
+    """Memories that lie in DRAM as a whole: with overflow = "dram", those of SPILLS that do not fit, or are missing.
+
+    Raises:
+        UserError: weights or gradients of a network with a convolution do not fit; they cannot lie there.
+    """
     if chip.overflow != "dram":
         return frozenset()
     words = footprint_words(spec, chip)
     held = {name: chip.memories[name].words for name in SPILLS if name in chip.memories}
-    return frozenset(name for name in SPILLS if words[name] > held.get(name, 0))
+    spilled = frozenset(name for name in SPILLS if words[name] > held.get(name, 0))
+    unmovable = sorted(spilled - {"history"}) if any(layer.conv is not None for layer in spec.layers) else []
+    if unmovable:
+        name = unmovable[0]
+        raise UserError(
+            f"{getattr(chip, 'file', 'the chip')}: memories.{name} holds {held.get(name, 0)} words but {words[name]} "
+            f'are needed, and overflow = "dram" moves {name} only for networks without convolution; make this memory '
+            'larger, or set overflow = "grow"'
+        )
+    return spilled
 
 
 def word_bits(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:
     """Bits of a word of each memory: of the widest word stored there, since a memory has one width."""
-    lanes = chip.lanes
-    has_hidden = len(spec.layers) > 1
-    potentials = [readout_sum_bits(spec)] + ([spec.membrane_bits] if has_hidden else [])
-    errors = [spec.error_bits]
-    if has_hidden:
-        errors.append(spec.delta_bits if spec.credit == "unroll" else spec.surrogate_bits)
+    lanes, stored = chip.lanes, _stored(spec)
+    potentials = [readout_sum_bits(spec)] + [_potential_bits(spec, index) for index in stored]
+    errors = [spec.error_bits] + [bits for index in stored for bits in _error_bits(spec, index)]
+    if _indirect_paths(spec):
+        errors.append(PARTIAL_SUM_BITS)
+    delivering = [index for index in range(len(spec.layers)) if runs_forward(spec, index, learns(spec))]
     return {
-        "event_fifo": max(fifo_bits(spec, index) for index in range(len(spec.layers))),
+        "event_fifo": max(fifo_bits(spec, index) for index in delivering),
         "synapse": lanes * spec.weight_bits,
         "neuron": lanes * max(potentials),
         "trace": chip.trace_lanes * spec.trace_bits,
@@ -102,13 +161,20 @@ def word_bits(spec: CoreSpec, chip: ChipTiming) -> dict[str, int]:
 def steps_where_history_equals_weights(spec: CoreSpec) -> float:
     """T*: the number of steps at which unrolling this network keeps as many bits as its weights and biases have.
 
-    T* = synapse bits / history bits per step, whatever the rule of `spec`.
+    T* = synapse bits / history bits per step, whatever the rule of `spec`; heads and `feedback` layers, which a rule
+    adds, are left out.
     """
-    return footprint_bits(spec)["synapse"] / history_bits_per_step(spec)
+    network = _without_rule(spec)
+    return footprint_bits(network)["synapse"] / history_bits_per_step(network)
+
+
+def _without_rule(spec: CoreSpec) -> CoreSpec:
+    """The network as inference runs it."""
+    return replace(spec, credit="none", update="none")
 
 
 def steps_where_history_leaves_chip(spec: CoreSpec, chip: ChipTiming) -> int | None:
-    """The smallest T whose history does not fit the chip's history memory; None if the chip has none.
+    """The smallest T whose history does not fit the chip's history memory, as above; None if the chip has none.
 
     Raises:
         UserError: if history_word_bits is not positive.
@@ -117,4 +183,4 @@ def steps_where_history_leaves_chip(spec: CoreSpec, chip: ChipTiming) -> int | N
         raise UserError(f"history_word_bits of the chip is {chip.history_word_bits}; it must be at least 1")
     if "history" not in chip.memories:
         return None
-    return chip.memories["history"].words // history_words_per_step(spec, chip) + 1
+    return chip.memories["history"].words // history_words_per_step(_without_rule(spec), chip) + 1

@@ -17,13 +17,15 @@ from neurochip.activity import FIELD_INDEX, Activity, SampleTrace
 from neurochip.counters import PHASES, Count
 from neurochip.errors import UserError
 from neurochip.microarch import ottt_core
+from neurochip.microarch.chains import require_chain
 from neurochip.microarch.interface import ALL_GATES, ChipTiming, Counted, Gates, Sampled
 from neurochip.microarch.mesh import MeshTiming
 from neurochip.microarch.multicore_slices import SliceActivity, even_trace, slice_activity
 from neurochip.microarch.multicore_split import Split, core_bits, core_words, history_groups, split_network
 from neurochip.microarch.multicore_stages import Stages
 from neurochip.microarch.registry import CoreContents, register_microarchitecture
-from neurochip.microarch.replay import activity_of_trace, per_sample_totals
+from neurochip.microarch.replay import activity_of_trace
+from neurochip.microarch.replay_fields import per_sample_totals
 from neurochip.microarch.sampling import half_width
 from neurochip.microarch.shapes import ceil_div, learns
 from neurochip.spec import CoreSpec
@@ -93,7 +95,8 @@ def mesh_of(chip: ChipTiming) -> MeshTiming:
 
 
 def fitted_split(spec: CoreSpec, chip: ChipTiming) -> Split:
-    """The split of a network over the mesh of a chip; UserError if it needs more cores than there are."""
+    """The split of a network over the mesh of a chip; UserError if it is no chain, or does not fit the mesh."""
+    require_chain(spec, "ottt_mesh")
     mesh, split = mesh_of(chip), split_network(spec, chip)
     if len(split.cores) > mesh.columns * mesh.rows:
         raise UserError(

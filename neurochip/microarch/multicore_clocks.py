@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
+from neurochip.microarch.forward_group import Group, groups
 from neurochip.microarch.interface import ChipTiming, Gates
 from neurochip.microarch.multicore_slices import Clocks, SliceActivity
 from neurochip.microarch.multicore_split import Split
-from neurochip.microarch.ottt_core_groups import Group, groups
 from neurochip.microarch.shapes import ceil_div, ceil_log2, keeps_trace, n_rows
 from neurochip.microarch.timing import read_latency, stream
 
@@ -130,11 +130,17 @@ def spikes_per_word(spikes: np.ndarray, lanes: int) -> Clocks:
 
 
 def run_group(group: Group, cells: Clocks) -> Clocks:
-    """Clocks of FIRE and of DELIVER for every row of `cells` (spikes per word), [cells, 2]; equal ones are run once."""
+    """Clocks of FIRE and of DELIVER for every row of `cells`, [cells, 2]; equal ones are run once.
+
+    Args:
+        group: of all of them.
+        cells: spikes per word that fires; without FIRE one column, the events that wait in a buffer.
+    """
     from neurochip.microarch.kernels.forward_groups import N_COLUMNS, Timing, run_groups  # numba loads here
 
     different, places = np.unique(cells, axis=0, return_inverse=True)
     clocks = np.zeros((len(different), N_COLUMNS), dtype=np.int64)
-    run_groups(Timing(**vars(group)), different, clocks)
+    in_buffer = ((0, 0), (0, 1 if group.words_below else 0))  # none beside FIRE: a column of 0
+    run_groups(Timing(**group.timing), np.pad(different, in_buffer), clocks)
     of_cell: Clocks = clocks[places.reshape(-1), :2]
     return of_cell

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from neurochip.activity import FIELD_INDEX, Activity, SampleTrace
 from neurochip.microarch.interface import ChipTiming
 from neurochip.microarch.multicore_split import Slice
-from neurochip.microarch.replay import activity_of_trace, per_sample_totals
+from neurochip.microarch.replay import activity_of_trace
+from neurochip.microarch.replay_fields import per_sample_totals
 from neurochip.microarch.shapes import learns
 from neurochip.spec import CoreSpec
 

@@ -13,7 +13,7 @@ from neurochip.counters import Count
 from neurochip.microarch.mesh import Flow, MeshTiming, distance, flit_bits, node_of, transfer_clocks
 from neurochip.microarch.multicore_clocks import SliceClocks, spikes_per_word
 from neurochip.microarch.multicore_slices import Clocks
-from neurochip.microarch.ottt_core_learning import ERROR_ACCUMULATOR_BITS
+from neurochip.microarch.ottt_core_error import ERROR_ACCUMULATOR_BITS
 from neurochip.microarch.shapes import ceil_div, ceil_log2, fifo_bits
 
 HOST_NODE = 0

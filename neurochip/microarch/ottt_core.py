@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from neurochip.activity import FIELDS, Activity, SampleTrace
+from neurochip.activity import FIELD_INDEX, FIELDS, Activity, SampleTrace
 from neurochip.counters import PHASES, STALL_CAUSES, Count
 from neurochip.errors import UserError
+from neurochip.microarch import ottt_core_error
 from neurochip.microarch import ottt_core_forward as forward
 from neurochip.microarch import ottt_core_learning as learning
+from neurochip.microarch.error_paths import delayed_path
 from neurochip.microarch.footprint import spilled_memories
 from neurochip.microarch.interface import ALL_GATES, ChipTiming, Counted, Gates
 from neurochip.microarch.ottt_core_groups import forward_totals
@@ -24,7 +26,7 @@ PHASE_MODELS: tuple[Callable[[Site], Work], ...] = (
     forward.deliver,
     forward.fire,
     forward.trace,
-    learning.error,
+    ottt_core_error.error,
     learning.update,
     learning.apply,
     forward.history,
@@ -50,9 +52,11 @@ def count(
 
     Raises:
         UserError: if the activity or the trace is of another network, or the activity, where learning was on, of
-            another word width; if the chip lacks a memory.
+            another word width; if the chip lacks a memory, or cannot run this network in these gates.
     """
     _check(activity, spec, chip)
+    if activity.learning:
+        _check_gates(spec, gates)
     merged: dict[tuple[str, str, int, tuple[int, ...]], float] = {}
     cycles_by_phase = dict.fromkeys(PHASES, 0.0)
     stalls = dict.fromkeys(STALL_CAUSES, 0.0)
@@ -75,27 +79,38 @@ def count(
 
 
 def _sites(activity: Activity, spec: CoreSpec, chip: ChipTiming, gates: Gates) -> list[Site]:
-    sites: list[Site] = []
     spilled = spilled_memories(spec, chip)
     seen = {name: activity.per_layer(name) for name in FIELDS}
     applied = {name: activity.applied(name) for name in FIELDS}
-    for index in range(len(spec.layers)):
-        sites.append(
-            Site(
-                index=index,
-                spec=spec,
-                chip=chip,
-                gates=gates,
-                seen={name: values[index] for name, values in seen.items()},
-                applied={name: values[index] for name, values in applied.items()},
-                below=sites[-1] if sites else None,
-                n_samples=activity.n_samples,
-                n_applies=activity.n_applies,
-                learning=activity.learning and learns(spec),
-                spilled=spilled,
-            )
+    unrolls = activity.learning and spec.credit == "unroll"
+    steps = [t for t in range(spec.n_steps) if unrolls or spec.has_loss(t + 1)]  # those with ERROR and UPDATE
+    psi_nonzero = [int(number) for number in activity.totals[steps, :, FIELD_INDEX["psi_nonzero"]].sum(axis=0)]
+    return [
+        Site(
+            index=index,
+            spec=spec,
+            chip=chip,
+            gates=gates,
+            seen={name: values[index] for name, values in seen.items()},
+            applied={name: values[index] for name, values in applied.items()},
+            n_samples=activity.n_samples,
+            n_applies=activity.n_applies,
+            learning=activity.learning and learns(spec),
+            spilled=spilled,
+            psi_nonzero=psi_nonzero,
         )
-    return sites
+        for index in range(len(spec.layers))
+    ]
+
+
+def _check_gates(spec: CoreSpec, gates: Gates) -> None:
+    """What a recurrent layer under unroll reads in its two passes is one total, so what gates skip is not known."""
+    recurrent = [index for index in range(len(spec.layers)) if delayed_path(spec, index) is not None]
+    if recurrent and gates != ALL_GATES:
+        raise UserError(
+            f"layer {recurrent[0]} is recurrent and learns by unrolling; gates that are switched off are not counted "
+            "for such a network, allowed are all of zero_trace, zero_error and zero_surrogate"
+        )
 
 
 def _check(activity: Activity, spec: CoreSpec, chip: ChipTiming) -> None:

@@ -9,39 +9,54 @@ from neurochip.microarch.footprint import history_words_per_step
 from neurochip.microarch.ottt_core_site import Site, Work
 from neurochip.microarch.shapes import (
     ceil_div,
-    event_bits,
     fifo_bits,
     history_groups_bits,
     keeps_trace,
     leak_operations,
     potential_bits,
     readout_sum_bits,
+    trace_words,
+    values_per_trace,
 )
 from neurochip.microarch.timing import burst_cycles, read_latency
+from neurochip.spec import LEAK_NONE, NETWORK_INPUT
 
 SURROGATE_INDEX_BITS = 6  # 64 entries, semantics section 2
 
 
 def deliver(site: Site) -> Work:
-    """The bias row and every input event add their row of weights to the potentials, word by word."""
+    """The bias and every input event add their rows of weights to the potentials, tap by tap, word by word."""
     work = Work("deliver", site.index)
-    events, graded = site.seen["events"], site.seen["graded_events"]
-    bias_rows = site.sample_steps if site.layer.bias else 0
-    row_words = (events + bias_rows) * site.words
+    if not site.runs:
+        return work
+    layer, events = site.layer, site.seen["events"]
+    taps = events if layer.conv is None else site.seen["deliver_taps"]
+    bias_taps = site.sample_steps * layer.n_blocks if layer.bias else 0
+    row_words = (taps + bias_taps) * site.words
     work.add("event_fifo_write", (fifo_bits(site.spec, site.index),), events)
     work.add("event_fifo_read", (fifo_bits(site.spec, site.index),), events)
     work.add(site.access("synapse_read"), site.synapse_word, row_words)
     work.add("neuron_read", site.potential_word, row_words)
     work.add("neuron_write", site.potential_word, row_words)
-    n_out, potential = site.layer.n_out, potential_bits(site.spec, site.index)
-    work.add("ac", (potential,), (events - graded) * n_out)
-    work.add("mac", (site.spec.weight_bits, event_bits(site.spec, site.index)), graded * n_out)
-    work.add("add", (potential,), bias_rows * n_out)
+    potential, graded = potential_bits(site.spec, site.index), _graded_taps(site)
+    work.add("ac", (potential,), (taps - graded) * layer.columns)
+    work.add("mac", (site.spec.weight_bits, site.spec.event_bits), graded * layer.columns)
+    work.add("add", (potential,), bias_taps * layer.columns)
     return work
 
 
+def _graded_taps(site: Site) -> int:
+    """Taps of events with m ≠ 1; in a convolution totals cannot tell them from the others of the network's input."""
+    if site.layer.conv is None:
+        return site.seen["graded_events"]
+    from_network = any(c.source == NETWORK_INPUT for c in site.spec.connections(site.index))
+    return site.seen["deliver_taps"] if from_network and site.spec.event_bits > 1 else 0
+
+
 def fire(site: Site) -> Work:
-    """Every step ends with one pass over the potentials of a hidden layer, or over the sums of the readout."""
+    """Every step ends with one pass over the potentials of a hidden layer, or over the sums of a readout."""
+    if not site.runs:
+        return Work("fire", site.index)
     return _read_out(site) if site.is_readout else _fire_hidden(site)
 
 
@@ -49,7 +64,7 @@ def _fire_hidden(site: Site) -> Work:
     """Threshold, reset, ψ; the word is written back leaked, ready for the next step."""
     work = Work("fire", site.index)
     spec, layer = site.spec, site.layer
-    pass_words, neurons = site.sample_steps * site.words, site.sample_steps * layer.n_out
+    pass_words, neurons = site.sample_steps * site.vector_words, site.sample_steps * layer.n_out
     width = (spec.membrane_bits,)
     work.add("neuron_read", site.potential_word, pass_words)
     work.add("neuron_write", site.potential_word, pass_words)
@@ -66,38 +81,46 @@ def _fire_hidden(site: Site) -> Work:
 
 
 def _read_out(site: Site) -> Work:
-    """z is added to Σz, and its words are set to 0 for the next step."""
+    """z is added to Σz (heads have none), and its words are set to 0, or leaked, for the next step."""
     work = Work("fire", site.index)
-    pass_words = site.sample_steps * site.words
-    sum_bits = readout_sum_bits(site.spec)
-    sum_word = (site.chip.lanes * sum_bits,)
+    spec, layer, pass_words = site.spec, site.layer, site.sample_steps * site.words
+    classes = site.sample_steps * layer.n_out
     work.add("neuron_read", site.potential_word, pass_words)
     work.add("neuron_write", site.potential_word, pass_words)
-    work.add("neuron_read", sum_word, pass_words)
-    work.add("neuron_write", sum_word, pass_words)
-    work.add("add", (sum_bits,), site.sample_steps * site.layer.n_out)
-    # Two vectors in one memory, z and Σz: two slots per word.
-    slots = site.stream(("neuron",))
-    work.cycles = 2 * pass_words
-    work.stall("port", 2 * pass_words * (slots.ii - 1))
+    if layer.leak_kind != LEAK_NONE:
+        work.add_all(leak_operations(layer.leak_kind, spec.readout_bits), classes)
+    if not site.is_head:
+        sum_bits = readout_sum_bits(spec)
+        sum_word = (site.chip.lanes * sum_bits,)
+        work.add("neuron_read", sum_word, pass_words)
+        work.add("neuron_write", sum_word, pass_words)
+        work.add("add", (sum_bits,), classes)
+    # z and Σz are two vectors in one memory: two slots per word.
+    slots, slot_words = site.stream(("neuron",)), pass_words * (1 if site.is_head else 2)
+    work.cycles = slot_words
+    work.stall("port", slot_words * (slots.ii - 1))
     work.stall("latency", site.sample_steps * slots.drain)
     return work
 
 
 def trace(site: Site) -> Work:
-    """Every trace word that holds a nonzero trace or an event decays and takes its events."""
+    """Every trace word that holds a nonzero trace or an event decays and takes its events; f before a."""
     work = Work("trace", site.index)
     if not site.learning or not keeps_trace(site.spec, site.index):
         return work
     chip, layer, bits = site.chip, site.layer, site.spec.trace_bits
-    words = site.seen["trace_words"]
+    touched, per_word = site.seen["trace_words"], values_per_trace(site.spec, site.index)
+    lanes, words = touched * chip.trace_lanes, touched * per_word
     work.add("trace_read", site.trace_word, words)
     work.add("trace_write", site.trace_word, words)
-    work.add_all(leak_operations(layer.trace_leak_kind, bits), words * chip.trace_lanes)
+    work.add_all(leak_operations(layer.trace_leak_kind, bits), lanes)
     work.add("add", (bits,), site.seen["events"])
+    if per_word == 2:
+        work.add_all(leak_operations(layer.filter_leak_kind, bits), lanes)
+        work.add("add", (bits,), lanes)  # f
     if site.spec.trace_gate > 0:
-        work.add("compare", (bits,), words * chip.trace_lanes)  # decides the bit of the scanned bitmap
-    windows = site.sample_steps * ceil_div(ceil_div(layer.n_in, chip.trace_lanes), chip.scan_width)
+        work.add("compare", (bits,), lanes)  # decides the bit of the scanned bitmap
+    windows = site.sample_steps * ceil_div(trace_words(layer, chip.trace_lanes), chip.scan_width)
     clears = site.n_samples  # all valid bits at once, one clock
     slots = site.stream(("trace",))
     work.cycles = words + clears
@@ -118,7 +141,7 @@ def history(site: Site) -> Work:
             words = site.sample_steps * ceil_div(bits, word_bits)
             work.add(site.access("history_write"), (word_bits,), words)
             work.add(site.access("history_read"), (word_bits,), words)
-    if site.is_readout:  # the groups of all layers follow one another, so clocks are those of the step
+    if site.index == len(site.spec.layers) - 1:  # groups of all layers follow one another: clocks are those of the step
         _history_clocks(site, work)
     return work
 

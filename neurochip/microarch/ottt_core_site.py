@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neurochip.counters import Count, memory_of
+from neurochip.microarch.footprint import PARTIAL_SUM_BITS
 from neurochip.microarch.interface import ChipTiming, Gates
-from neurochip.microarch.shapes import ceil_div, potential_bits, signal_bits
+from neurochip.microarch.shapes import (
+    carries_delta,
+    is_head,
+    potential_bits,
+    row_words,
+    runs_forward,
+    signal_bits,
+    vector_words,
+)
 from neurochip.microarch.timing import Stream, burst_cycles, stream
 from neurochip.spec import CoreSpec, LayerSpec
 
 Widths = tuple[int, ...]
+RANDOM_REGISTER_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -23,8 +33,8 @@ class Site:
         spilled: memories that lie in DRAM.
         seen: activity field -> sum over samples and steps.
         applied: activity field -> sum over the applies of accumulated gradients.
-        below: the layer before this one; None for the first.
         learning: whether the pass learned.
+        psi_nonzero: per layer, outputs with ψ ≠ 0 in the steps that have ERROR and UPDATE.
     """
 
     index: int
@@ -33,11 +43,11 @@ class Site:
     gates: Gates
     seen: Mapping[str, int]
     applied: Mapping[str, int]
-    below: Site | None
     n_samples: int
     n_applies: int
     learning: bool
     spilled: frozenset[str] = frozenset()
+    psi_nonzero: Sequence[int] = ()
 
     @property
     def layer(self) -> LayerSpec:
@@ -45,26 +55,56 @@ class Site:
 
     @property
     def is_readout(self) -> bool:
-        return self.index == len(self.spec.layers) - 1
+        """Whether it has a z: the readout of the network, or a head."""
+        return self.layer.kind == "readout"
+
+    @property
+    def is_head(self) -> bool:
+        return is_head(self.spec, self.index)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it takes events in this pass."""
+        return runs_forward(self.spec, self.index, self.learning)
 
     @property
     def sample_steps(self) -> int:
-        """Steps of all samples together."""
+        """NT, steps of all samples together."""
         return self.n_samples * self.spec.n_steps
 
     @property
-    def words(self) -> int:
-        """W = ⌈N_out/L⌉: words of a row, and of a vector over the outputs."""
-        return ceil_div(self.layer.n_out, self.chip.lanes)
+    def loss_steps(self) -> int:
+        """NL, those that have a loss."""
+        return self.n_samples * self.spec.n_loss_steps
 
     @property
-    def windows_of_outputs(self) -> int:
-        """Scan windows of a bitmap over the outputs."""
-        return ceil_div(self.layer.n_out, self.chip.scan_width)
+    def error_steps(self) -> int:
+        """NU, those that have ERROR and UPDATE: with a loss, or under unroll all."""
+        return self.sample_steps if self.unrolls else self.loss_steps
+
+    @property
+    def visited_steps(self) -> int:
+        """v, steps in which UPDATE looks for rows; with `zero_error` a flag tells those without any signal."""
+        return self.seen["signal_steps"] if self.gates.zero_error else self.error_steps
+
+    @property
+    def words(self) -> int:
+        """W, words of a row and of a block of outputs."""
+        return row_words(self.layer, self.chip.lanes)
+
+    @property
+    def vector_words(self) -> int:
+        """Ω, words of a vector over the outputs."""
+        return vector_words(self.layer, self.chip.lanes)
 
     @property
     def unrolls(self) -> bool:
         return self.learning and self.spec.credit == "unroll"
+
+    @property
+    def carries_delta(self) -> bool:
+        """Whether its outputs carry an error back in time."""
+        return self.learning and carries_delta(self.spec, self.index)
 
     @property
     def signal_bits(self) -> int:
@@ -105,6 +145,11 @@ class Site:
         return (self.chip.lanes * self.signal_bits,)
 
     @property
+    def partial_sum_word(self) -> Widths:
+        """A word of X, the sums on their way back to the source of a connection."""
+        return (self.chip.lanes * PARTIAL_SUM_BITS,)
+
+    @property
     def gradient_word(self) -> Widths:
         return (self.chip.lanes * self.spec.gradient_bits,)
 
@@ -136,3 +181,8 @@ class Work:
         """Count every one of `operations` (key, widths) `number` times."""
         for key, widths_bits in operations:
             self.add(key, widths_bits, number, layer)
+
+    def add_random_advances(self, site: Site, advances: int) -> None:
+        """Count the registers that move in some advances of a layer, if weights are rounded stochastically."""
+        if site.spec.weight_rounding == "stochastic":
+            self.add("rng", (RANDOM_REGISTER_BITS,), advances * site.spec.rng_lanes)

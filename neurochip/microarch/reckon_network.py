@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurochip.errors import UserError
+from neurochip.microarch.chains import require_chain
 from neurochip.microarch.interface import ALL_GATES, ChipTiming, Gates
 from neurochip.microarch.reckon import (
     MAX_INPUTS,
@@ -33,6 +34,7 @@ def check(spec: CoreSpec, chip: ChipTiming, gates: Gates) -> None:
     Raises:
         UserError: a network, rule or format that it lacks, gates switched off, or another chip's numbers.
     """
+    require_chain(spec, "reckon")
     name = getattr(chip, "name", "reckon")
     reason = _unfit_network(spec) or _unfit_rule(spec)
     if reason:

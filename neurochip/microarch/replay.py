@@ -14,99 +14,30 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.activity import FIELD_INDEX, N_FIELDS, Activity, SampleTrace
-from neurochip.errors import UserError
-from neurochip.microarch.shapes import ceil_div, keeps_trace, learns
-from neurochip.spec import CoreSpec, LayerSpec
+from neurochip.activity import FIELD_INDEX, Activity, SampleTrace
+from neurochip.microarch import taps
+from neurochip.microarch.replay_fields import (
+    arrivals_of,
+    learning_steps,
+    per_sample_totals,
+    presynaptic,
+    signal_of,
+)
+from neurochip.microarch.shapes import learns
+from neurochip.microarch.taps import words_with_any
+from neurochip.spec import CoreSpec
 
-Bitmap = NDArray[np.bool_]
 Integers = NDArray[np.int64]
-WORD_FIELDS = ("trace_words", "signal_words", "error_words", "update_words")  # those that depend on the word widths
-
-
-def words_with_any(bitmap: Bitmap, width: int) -> Bitmap:
-    """Which words of `width` neighbours hold a set bit; [..., n] -> [..., ⌈n/width⌉]."""
-    n = bitmap.shape[-1]
-    n_words = ceil_div(n, width)
-    padded = np.zeros((*bitmap.shape[:-1], n_words * width), dtype=np.bool_)
-    padded[..., :n] = bitmap
-    words: Bitmap = np.logical_or.reduce(padded.reshape(*bitmap.shape[:-1], n_words, width), axis=-1)
-    return words
-
-
-def per_sample_totals(trace: SampleTrace, spec: CoreSpec, lanes: int, trace_lanes: int, learning: bool) -> Integers:
-    """Recompute the fields of semantics section 5 for every recorded sample.
-
-    Args:
-        trace: bitmaps "event/<l>"; "graded/0" if events have more than one bit; when learning also "psi/<l>" of hidden
-            layers, "signal/<l>", "trace/<l>" of layers that keep one and, with trace.gate > 0, their "presynaptic/<l>".
-        spec: the network and rule of the recording; its own word widths are not used.
-        lanes: L, columns in a synapse, neuron and signal word.
-        trace_lanes: M, traces in a trace word.
-        learning: whether the recorded pass learned.
-
-    Returns:
-        int64 [n_samples, n_steps + 1, n_layers, N_FIELDS]; saturations, underflows and the row of the applies are 0.
-
-    Raises:
-        UserError: a bitmap that is missing or has another shape.
-    """
-    learning = learning and learns(spec)
-    n_layers = len(spec.layers)
-    totals = np.zeros((len(trace.sample_indices), spec.n_steps + 1, n_layers, N_FIELDS), dtype=np.int64)
-    for index, layer in enumerate(spec.layers):
-        at = {name: totals[:, :-1, index, place] for name, place in FIELD_INDEX.items()}
-        events = _bitmap(trace, spec, f"event/{index}", layer.n_in)
-        at["events"][...] = events.sum(-1)
-        if index == 0 and spec.event_bits > 1:
-            at["graded_events"][...] = _bitmap(trace, spec, "graded/0", layer.n_in).sum(-1)
-        if index < n_layers - 1:
-            at["spikes"][...] = _bitmap(trace, spec, f"event/{index + 1}", layer.n_out).sum(-1)
-        if learning:
-            _add_learning(at, trace, spec, index, lanes, trace_lanes)
-    return totals
-
-
-def _add_learning(
-    at: dict[str, Integers], trace: SampleTrace, spec: CoreSpec, index: int, lanes: int, trace_lanes: int
-) -> None:
-    """The fields of one layer that only learning fills; `at`: field -> view [n_samples, n_steps]."""
-    layer = spec.layers[index]
-    if index < len(spec.layers) - 1:
-        at["psi_nonzero"][...] = _bitmap(trace, spec, f"psi/{index}", layer.n_out).sum(-1)
-    if keeps_trace(spec, index):
-        after = _bitmap(trace, spec, f"trace/{index}", layer.n_in)
-        touched = _bitmap(trace, spec, f"event/{index}", layer.n_in).copy()
-        touched[:, 1:] |= after[:, :-1]  # not 0 before a step: not 0 after the step before; traces start at 0
-        at["trace_words"][...] = words_with_any(touched, trace_lanes).sum(-1)
-        at["trace_nonzero"][...] = after.sum(-1)
-    signal = _bitmap(trace, spec, f"signal/{index}", layer.n_out)
-    nonzero = signal.sum(-1)
-    words = words_with_any(signal, lanes).sum(-1)
-    active = nonzero > 0
-    at["signal_nonzero"][...], at["signal_words"][...], at["signal_steps"][...] = nonzero, words, active
-    if index > 0:
-        rows = _bitmap(trace, spec, f"psi/{index - 1}", layer.n_in).sum(-1)
-        at["error_rows"][...], at["error_words"][...] = rows * active, rows * words
-        at["error_products"][...] = rows * nonzero
-    rows = presynaptic(trace, spec, index).sum(-1) + int(layer.bias)
-    at["presynaptic_rows"][...], at["update_rows"][...] = rows, rows * active
-    at["update_words"][...], at["update_products"][...] = rows * words, rows * nonzero
-    if spec.update == "immediate" and spec.weight_rounding == "stochastic":
-        at["random_advances"][...] = rows * words_with_any(signal, spec.rng_lanes).sum(-1)
-
-
-def presynaptic(trace: SampleTrace, spec: CoreSpec, index: int) -> Bitmap:
-    """Rows of layer `index` with p ≠ 0, the bias row left out, [n_samples, n_steps, n_in].
-
-    With trace.gate > 0 the rows with 0 < a < gate have p = 0, which "trace/<l>" does not tell: there is a bitmap of
-    its own.
-    """
-    layer: LayerSpec = spec.layers[index]
-    if not keeps_trace(spec, index):
-        return _bitmap(trace, spec, f"event/{index}", layer.n_in)
-    name = "presynaptic" if spec.trace_gate > 0 else "trace"
-    return _bitmap(trace, spec, f"{name}/{index}", layer.n_in)
+# Those that depend on the word widths.
+WORD_FIELDS = (
+    "trace_words",
+    "signal_words",
+    "all_tap_words",
+    "error_words",
+    "update_tiles",
+    "update_words",
+    "weight_words",
+)
 
 
 def activity_of_trace(trace: SampleTrace, spec: CoreSpec, lanes: int, trace_lanes: int, learning: bool) -> Activity:
@@ -184,12 +115,15 @@ def reached_words(trace: SampleTrace, spec: CoreSpec, lanes: int) -> Integers:
     n_samples = len(trace.sample_indices)
     reached = np.zeros((n_samples, len(spec.layers)), dtype=np.int64)
     for index, layer in enumerate(spec.layers):
-        rows = presynaptic(trace, spec, index).astype(np.float32)
-        words = words_with_any(_bitmap(trace, spec, f"signal/{index}", layer.n_out), lanes).astype(np.float32)
+        if not layer.learns or layer.kind == "feedback":
+            continue
+        shape = taps.map_of(layer)
+        arrivals = arrivals_of(trace, spec, index)
+        factors = taps.input_blocks(shape, presynaptic(trace, spec, index, arrivals) & learning_steps(spec)[:, None])
+        words = words_with_any(taps.output_blocks(shape, signal_of(trace, spec, index)), lanes)
         for sample in range(n_samples):
-            met = rows[sample].T @ words[sample]  # steps in which row and word met
-            reached[sample, index] = np.count_nonzero(met)
-            reached[sample, index] += int(layer.bias) * np.count_nonzero(words[sample].any(axis=0))
+            reached[sample, index] = np.count_nonzero(taps.met_rows(shape, factors[sample], words[sample]))
+            reached[sample, index] += int(layer.bias) * np.count_nonzero(words[sample].any(axis=(0, 1, 2)))
     return reached
 
 
@@ -222,13 +156,3 @@ def is_complete(replayed: Activity, run: Activity) -> bool:
     shared = [index for name, index in FIELD_INDEX.items() if not name.startswith(("sat_", "underflow_"))]
     same = np.array_equal(replayed.totals[:-1, :, shared], run.totals[:-1, :, shared])
     return replayed.n_samples == run.n_samples and same
-
-
-def _bitmap(trace: SampleTrace, spec: CoreSpec, name: str, width: int) -> Bitmap:
-    shape = (len(trace.sample_indices), spec.n_steps, width)
-    if name not in trace.bitmaps:
-        raise UserError(f"the recorded samples have no bitmap {name}; run the experiment again to record it")
-    bitmap = trace.bitmaps[name]
-    if bitmap.shape != shape:
-        raise UserError(f"bitmap {name} of the recorded samples has shape {bitmap.shape}, not {shape}")
-    return bitmap

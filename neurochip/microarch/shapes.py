@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurochip.spec import LEAK_SHIFT, CoreSpec, LayerSpec
+from neurochip.spec import LEAK_NONE, LEAK_SHIFT, NETWORK_INPUT, CoreSpec, LayerSpec
 
 LEAK_CONSTANT_BITS = 16  # α of the constant leak is a 16-bit fraction
 
@@ -22,14 +22,72 @@ def learns(spec: CoreSpec) -> bool:
     return spec.credit != "none"
 
 
+def layer_learns(spec: CoreSpec, index: int) -> bool:
+    """Whether the rule changes the weights of this layer: not those of `feedback` layers and frozen heads."""
+    return learns(spec) and spec.layers[index].learns and spec.layers[index].kind != "feedback"
+
+
+def is_head(spec: CoreSpec, index: int) -> bool:
+    """Whether a layer is a readout that is not the last layer."""
+    return spec.layers[index].kind == "readout" and index < len(spec.layers) - 1
+
+
+def runs_forward(spec: CoreSpec, index: int, learning: bool) -> bool:
+    """Whether a layer takes events: `feedback` layers never do, heads only when learning."""
+    return spec.layers[index].kind != "feedback" and (learning or not is_head(spec, index))
+
+
+def is_stored(spec: CoreSpec, index: int) -> bool:
+    """Whether a layer lies in the memories: `infer` stores neither heads nor `feedback` layers."""
+    return learns(spec) or runs_forward(spec, index, learning=False)
+
+
 def keeps_trace(spec: CoreSpec, index: int) -> bool:
     """Whether the inputs of layer `index` have a trace."""
-    return spec.credit == "trace" and spec.layers[index].keeps_trace
+    return spec.credit == "trace" and spec.layers[index].keeps_trace and layer_learns(spec, index)
+
+
+def values_per_trace(spec: CoreSpec, index: int) -> int:
+    """φ, trace words under one bit: 2 with a filter (f, then a), else 1; 0 without a trace."""
+    if not keeps_trace(spec, index):
+        return 0
+    return 1 if spec.layers[index].filter_leak_kind == LEAK_NONE else 2
+
+
+def carries_delta(spec: CoreSpec, index: int) -> bool:
+    """Whether the outputs of a layer carry an error back in time: neurons, and leaky readouts, under unroll."""
+    layer = spec.layers[index]
+    leaky_readout = layer.kind == "readout" and layer.leak_kind != LEAK_NONE
+    return spec.credit == "unroll" and (layer.is_hidden or leaky_readout)
 
 
 def n_rows(layer: LayerSpec) -> int:
-    """Rows of the weight matrix: one per input, and the bias row."""
-    return layer.n_in + (1 if layer.bias else 0)
+    """r, rows of the weight matrix with those of the bias."""
+    return layer.n_weight_rows + (layer.n_bias_rows if layer.bias else 0)
+
+
+def row_words(layer: LayerSpec, lanes: int) -> int:
+    """W = ⌈o/L⌉, words of a row and of a block of outputs."""
+    return ceil_div(layer.columns, lanes)
+
+
+def vector_words(layer: LayerSpec, lanes: int) -> int:
+    """Ω = B·W, words of a vector over the outputs: every block begins a new one."""
+    return layer.n_blocks * row_words(layer, lanes)
+
+
+def trace_words(layer: LayerSpec, trace_lanes: int) -> int:
+    """n_M, M-words of the inputs: those of the channels of a group at a position, or of all inputs."""
+    conv = layer.conv
+    if conv is None:
+        return ceil_div(layer.n_in, trace_lanes)
+    return conv.height * conv.width * conv.groups * ceil_div(conv.channels // conv.groups, trace_lanes)
+
+
+def network_inputs(spec: CoreSpec) -> int:
+    """Addresses of the input of the network."""
+    layers = range(len(spec.layers))
+    return max((c.n_source for i in layers for c in spec.connections(i) if c.source == NETWORK_INPUT), default=0)
 
 
 def event_bits(spec: CoreSpec, index: int) -> int:
@@ -37,9 +95,14 @@ def event_bits(spec: CoreSpec, index: int) -> int:
     return spec.event_bits if index == 0 else 1
 
 
+def presynaptic_bits(spec: CoreSpec, index: int) -> int:
+    """pb, bits of p: of a trace, or of the largest m_i (1: the product is an add)."""
+    return spec.trace_bits if keeps_trace(spec, index) else spec.highest_magnitude(index).bit_length()
+
+
 def potential_bits(spec: CoreSpec, index: int) -> int:
-    """Bits of u of a hidden layer, of z for the readout."""
-    return spec.membrane_bits if index < len(spec.layers) - 1 else spec.readout_bits
+    """Bits of u of a hidden layer, of z of a readout."""
+    return spec.membrane_bits if spec.layers[index].is_hidden else spec.readout_bits
 
 
 def readout_sum_bits(spec: CoreSpec) -> int:
@@ -48,9 +111,10 @@ def readout_sum_bits(spec: CoreSpec) -> int:
 
 
 def signal_bits(spec: CoreSpec, index: int) -> int:
-    """Bits of the signal the update of layer `index` uses: e, g, or δ for hidden layers under unroll."""
-    is_hidden = index < len(spec.layers) - 1
-    return spec.delta_bits if spec.credit == "unroll" and is_hidden else spec.error_bits
+    """sb, bits of the signal of a layer: e, g, or δ of what carries one; for a `feedback` layer that of its readout."""
+    signal_of = spec.layers[index].signal_of
+    source = index if signal_of is None else signal_of
+    return spec.delta_bits if carries_delta(spec, source) else spec.error_bits
 
 
 def rate_bits(spec: CoreSpec) -> int:
@@ -71,11 +135,14 @@ def leak_operations(kind: str, bits: int) -> tuple[tuple[str, tuple[int, ...]], 
 
 
 def history_groups_bits(spec: CoreSpec) -> list[tuple[int, int]]:
-    """Per step, (layer, bits) of what `unroll` keeps: input events, spikes and ψ codes per hidden layer, e.
+    """Per step, (layer, bits) of what `unroll` keeps: input events, spikes and ψ codes per hidden layer, e per readout.
 
     Each group starts at a word of the history memory.
     """
-    groups = [(0, spec.layers[0].n_in * spec.event_bits)]
-    groups += [(index, layer.n_out * (1 + spec.surrogate_bits)) for index, layer in enumerate(spec.layers[:-1])]
-    groups.append((len(spec.layers) - 1, spec.layers[-1].n_out * spec.error_bits))
+    groups = [(0, network_inputs(spec) * spec.event_bits)]
+    for index, layer in enumerate(spec.layers):
+        if layer.is_hidden:
+            groups.append((index, layer.n_out * (1 + spec.surrogate_bits)))
+        elif layer.kind == "readout" and is_stored(spec, index):
+            groups.append((index, layer.n_out * spec.error_bits))
     return groups

@@ -1,13 +1,14 @@
 """Initial weights and calibration: a float pass over the first training samples fixes scales and formats.
 
-Nothing here depends on the learning rule, so every rule of one comparison starts from the same weights in the same
-formats.
+Every rule of one comparison starts from the same weights in the same formats. Heads and feedback layers, which local
+and feedback credit bring along, are drawn and calibrated beside the network; formats of errors and traces hold those of
+every spatial credit of the comparison.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,29 +16,68 @@ from numpy.typing import NDArray
 
 from neurochip.config import Experiment
 from neurochip.errors import UserError
-from neurochip.fixed_point import QFormat, frac_for, quantise
-from neurochip.network.shape import Fracs, LayerShape
+from neurochip.fixed_point import QFormat, quantise
+from neurochip.network.attached import attached_of
+from neurochip.network.choose import Sizes, choose_fracs, given_fracs, is_complete
+from neurochip.network.formats import Fracs
+from neurochip.network.initial import (
+    FEEDBACK_STREAM,
+    HEAD_STREAM,
+    Events,
+    draw_attached,
+    draw_network,
+    mean_fan_in,
+    spread,
+)
+from neurochip.network.magnitudes import Magnitudes, magnitude
+from neurochip.network.shape import LayerShape
+from neurochip.rules.presets import Rule
+from neurochip.spec import NETWORK_INPUT, CoreSpec
 
 if TYPE_CHECKING:
     from neurochip.events import EventDataset
 
-PERCENTILE = 99.9
 NORMAL_PERCENTILE = 3.2905  # of the magnitude of a normal number of standard deviation 1
-_WEIGHT_STREAM, _ORDER_STREAM = 1, 2
+PROBED_CELLS = 1 << 21  # values of one signal that a pass keeps at a time
+_ORDER_STREAM = 2
+
+Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Initial weights as real numbers, their spread per layer, and the calibrated fracs."""
+    """Initial weights as real numbers, their spread per layer, and the calibrated fracs.
 
-    weights: tuple[NDArray[np.float64], ...]
+    Attributes:
+        weights, weight_std: per layer of the network.
+        heads, feedback: hidden layer -> weights of its head and of the layer that carries feedback to it.
+        head_std, feedback_std: their spreads.
+    """
+
+    weights: tuple[Weights, ...]
     weight_std: tuple[float, ...]
     fracs: Fracs
+    heads: Mapping[int, Weights] = field(default_factory=dict)
+    feedback: Mapping[int, Weights] = field(default_factory=dict)
+    head_std: Mapping[int, float] = field(default_factory=dict)
+    feedback_std: Mapping[int, float] = field(default_factory=dict)
+
+    def of_layers(self, layers: Sequence[LayerShape]) -> list[Weights]:
+        """Initial weights of the layers of a rule (`neurochip.network.rule_layers`)."""
+        return _of_layers(layers, self.weights, self.heads, self.feedback)
 
     def integer_weights(self, bits: int, weights: tuple[NDArray[Any], ...] | None = None) -> list[NDArray[np.int64]]:
-        """Quantise real weights (default: the initial ones) to the weight format of every layer."""
+        """Quantise real weights of the network (default: the initial ones) to the weight format of every layer."""
         source = self.weights if weights is None else weights
         return [quantise(w, QFormat(bits, frac, True)) for w, frac in zip(source, self.fracs.weight, strict=True)]
+
+
+def integer_weights(spec: CoreSpec, weights: Sequence[NDArray[Any]]) -> list[NDArray[np.int64]]:
+    """Quantise real weights, one array per layer of a specification, to its formats."""
+    return [
+        quantise(values, QFormat(spec.weight_bits, layer.frac_weight, True))
+        for layer, values in zip(spec.layers, weights, strict=True)
+    ]
 
 
 def epoch_order(seed: int, epoch: int, n_samples: int) -> NDArray[np.int64]:
@@ -45,11 +85,20 @@ def epoch_order(seed: int, epoch: int, n_samples: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, _ORDER_STREAM, epoch]).permutation(n_samples)
 
 
-def prepare(experiment: Experiment, shapes: tuple[LayerShape, ...], train: EventDataset) -> Prepared:
+def prepare(
+    experiment: Experiment, shapes: tuple[LayerShape, ...], train: EventDataset, rules: Sequence[Rule] = ()
+) -> Prepared:
     """Draw the initial weights and calibrate the fracs on the first samples of the first epoch.
 
-    Weights are normal with standard deviation init_gain / sqrt(k), k = mean number of active inputs per step, found
-    layer by layer; biases start at 0. Keys given in the experiment (`network.weight_std`, `precision.*.frac`) win.
+    Weights are normal with standard deviation init_gain / sqrt(max(1, k)), k = mean number of events per step that
+    reach a neuron, found layer by layer; biases start at 0. Keys given in the experiment (`network.weight_std`,
+    `precision.*.frac`) win.
+
+    Args:
+        experiment: seed, gain, bits and given keys.
+        shapes: the layers of the network.
+        train: training samples.
+        rules: those that will run; their heads and feedback layers are prepared too.
 
     Raises:
         UserError: if there is no training sample, or a list of fracs has the wrong length.
@@ -58,44 +107,54 @@ def prepare(experiment: Experiment, shapes: tuple[LayerShape, ...], train: Event
         raise UserError("the task has no training samples; at least 1 is needed")
     order = epoch_order(experiment.run.seed, 0, train.n_samples)[: experiment.run.calibration_samples]
     calibration = train.take(order)
-    std, weights = _initial_weights(experiment, shapes, calibration)
-    given = _given_fracs(experiment, shapes)
-    probes = _calibration_probes(experiment, shapes, weights, calibration) if _incomplete(given) else {}
-    return Prepared(weights, std, _fracs(experiment, shapes, weights, probes, given))
+    given = given_fracs(experiment, len(shapes))
+    attached = attached_of(experiment, shapes, rules)
+    network = draw_network(experiment, shapes, lambda w, i: _events(experiment, shapes, w, calibration, i))
+
+    def events() -> Events:
+        return _events(experiment, shapes, network.weights, calibration, len(shapes) - 1)
+
+    table = experiment.network
+    heads, head_std = draw_attached(experiment, attached.heads, HEAD_STREAM, table.head_std, events)
+    feedback, feedback_std = draw_attached(experiment, attached.feedback, FEEDBACK_STREAM, table.feedback_std, events)
+    sizes = Sizes(
+        [magnitude(w) for w in network.weights],
+        {index: magnitude(w) for index, w in heads.items()},
+        {index: magnitude(w) for index, w in feedback.items()},
+    )
+    if not is_complete(experiment, given, attached):
+        for variant in attached.variants:
+            weights = _of_layers(variant, network.weights, heads, feedback)
+            sizes.add(variant, _measured(experiment, variant, weights, calibration))
+    fracs = choose_fracs(experiment, shapes, attached, sizes, given)
+    return Prepared(network.weights, network.std, fracs, heads, feedback, head_std, feedback_std)
 
 
-def _initial_weights(
-    experiment: Experiment, shapes: tuple[LayerShape, ...], calibration: EventDataset
-) -> tuple[tuple[float, ...], tuple[NDArray[np.float64], ...]]:
-    rng = np.random.default_rng([experiment.run.seed, _WEIGHT_STREAM])
-    weights = [np.zeros((shape.n_in + 1, shape.n_out)) for shape in shapes]
-    for array, shape in zip(weights, shapes, strict=True):
-        array[:-1] = rng.standard_normal((shape.n_in, shape.n_out))
-    std: list[float] = []
-    for index in range(len(shapes)):
-        if experiment.network.weight_std is not None:
-            std.append(experiment.network.weight_std[index])
+def _of_layers(
+    layers: Sequence[LayerShape], own: Sequence[Weights], heads: Mapping[int, Weights], feedback: Mapping[int, Weights]
+) -> list[Weights]:
+    chosen = []
+    for index, layer in enumerate(layers):
+        if layer.attached is None:
+            chosen.append(own[index if layer.is_hidden else -1])
         else:
-            active = _active_inputs(experiment, shapes, weights, calibration, index)
-            std.append(experiment.network.init_gain / float(np.sqrt(max(1.0, active))))
-        weights[index][:-1] *= std[index]
-    return tuple(std), tuple(weights)
+            chosen.append((feedback if layer.kind == "feedback" else heads)[layer.attached])
+    return chosen
 
 
-def _active_inputs(
-    experiment: Experiment,
-    shapes: tuple[LayerShape, ...],
-    weights: list[NDArray[np.float64]],
-    calibration: EventDataset,
-    index: int,
-) -> float:
-    """Mean number of input events per step of layer `index`, the layers before it being ready."""
-    cells = calibration.n_samples * calibration.n_steps
-    if index == 0:
-        return len(calibration.addresses) / cells
-    core = _float_core(experiment, shapes, weights, "none")
-    run = core.run(calibration, np.arange(calibration.n_samples), learn=False)
-    return float(run.spikes_per_layer[index - 1]) / cells
+def _events(
+    experiment: Experiment, shapes: tuple[LayerShape, ...], weights: Any, calibration: EventDataset, index: int
+) -> Events:
+    """Events of the sources of layer `index`, the layers before it being ready."""
+    inputs = np.bincount(calibration.addresses, minlength=calibration.n_inputs).astype(np.int64)
+    counts: dict[int, NDArray[np.int64]] = {NETWORK_INPUT: inputs}
+    if index > 0:
+        core = _float_core(experiment, shapes, weights, "none")
+        counts |= {layer: np.zeros(shape.n_out, dtype=np.int64) for layer, shape in enumerate(shapes[:-1])}
+        for probes in _probes(core, shapes, calibration, learn=False):
+            for layer in range(len(shapes) - 1):
+                counts[layer] += np.count_nonzero(probes[f"spike/{layer}"], axis=(0, 1))
+    return Events(counts, calibration.n_samples * calibration.n_steps)
 
 
 def _float_core(
@@ -105,103 +164,55 @@ def _float_core(
     from neurochip.core.float_spec import FloatSpec
     from neurochip.network.resolve import float_layers
 
+    learning = experiment.learning
     spec = FloatSpec(
         layers=float_layers(shapes, credit),
         n_steps=experiment.task.steps,
-        surrogate=experiment.learning.surrogate,
+        surrogate=learning.surrogate,
         credit=credit,
         update="none",
-        mse_share=experiment.learning.mse_share,
+        mse_share=learning.mse_share,
+        loss_start=learning.loss_start,
+        update_every=learning.update_every,
     )
     return FloatCore(spec, weights)
 
 
-def _calibration_probes(
-    experiment: Experiment, shapes: tuple[LayerShape, ...], weights: Any, calibration: EventDataset
-) -> dict[str, NDArray[Any]]:
-    everything = np.arange(calibration.n_samples)
-    core = _float_core(experiment, shapes, weights, "trace")
-    probes: dict[str, NDArray[Any]] = core.run(calibration, everything, learn=True, probe_slots=everything).probes
-    return probes
+def _probes(core: Any, layers: Sequence[LayerShape], calibration: EventDataset, *, learn: bool) -> Any:
+    """What was probed, a few samples at a time: weights are frozen, so the samples do not depend on each other."""
+    width = max(max(layer.n_in, layer.n_out) for layer in layers)
+    size = max(1, PROBED_CELLS // (width * calibration.n_steps))
+    for start in range(0, calibration.n_samples, size):
+        chosen = np.arange(start, min(start + size, calibration.n_samples))
+        yield core.run(calibration, chosen, learn=learn, probe_slots=np.arange(len(chosen))).probes
 
 
-def _given_fracs(experiment: Experiment, shapes: tuple[LayerShape, ...]) -> dict[str, tuple[int | None, ...]]:
-    precision = experiment.precision
-    n = len(shapes)
-    lengths = {"weight": n, "membrane": n - 1, "trace": n, "error": n}
-    given: dict[str, tuple[int | None, ...]] = {}
-    for signal, length in lengths.items():
-        value = getattr(precision, signal).frac
-        if isinstance(value, list) and len(value) != length:
-            raise UserError(f"precision.{signal}.frac has {len(value)} values; allowed is one, or a list of {length}")
-        given[signal] = tuple(value) if isinstance(value, list) else (value,) * length
-    gradient = precision.gradient.frac
-    if isinstance(gradient, list) and len(gradient) != n:
-        raise UserError(f"precision.gradient.frac has {len(gradient)} values; allowed is one, or a list of {n}")
-    given["readout"] = (precision.readout.frac,)
-    return given
+_SIGNALS: Mapping[str, tuple[str, ...]] = {"potential": ("potential",), "trace": ("trace",), "error": ("d", "signal")}
 
 
-def _incomplete(given: dict[str, tuple[int | None, ...]]) -> bool:
-    return any(frac is None for signal in ("membrane", "trace", "error") for frac in given[signal])
-
-
-def _fracs(
-    experiment: Experiment,
-    shapes: tuple[LayerShape, ...],
-    weights: tuple[NDArray[np.float64], ...],
-    probes: dict[str, NDArray[Any]],
-    given: dict[str, tuple[int | None, ...]],
-) -> Fracs:
-    precision = experiment.precision
-    highest = {
-        "weight": QFormat(precision.weight.bits, 0, True).highest,
-        "membrane": QFormat(precision.membrane.bits, 0, True).highest,
-        "trace": QFormat(precision.trace.bits, 0, False).highest,
-        "error": QFormat(precision.error.bits, 0, True).highest,
-    }
-    headroom = {"weight": precision.weight.headroom, "membrane": precision.membrane.headroom}
-
-    def choose(signal: str, index: int, values: list[NDArray[Any]]) -> int:
-        asked = given[signal][index]
-        if asked is not None:
-            return asked
-        return frac_for(_magnitude(values) * 2.0 ** headroom.get(signal, 0), highest[signal])
-
-    last = len(shapes) - 1
-    weight = tuple(choose("weight", i, [weights[i]]) for i in range(len(shapes)))
-    membrane = tuple(choose("membrane", i, [probes.get(f"potential/{i}", np.ones(1))]) for i in range(last))
-    trace = tuple(choose("trace", i, [probes.get(f"trace/{i}", np.ones(1))]) for i in range(len(shapes)))
-    error = tuple(
-        choose("error", i, [probes[name] for name in (f"d/{i}", f"signal/{i}") if name in probes])
-        for i in range(len(shapes))
-    )
-    readout = given["readout"][0]
-    legal = Fracs(weight, membrane, trace, error, weight[last] if readout is None else readout).legal()
-    return _with_given(legal, given)
-
-
-def _with_given(fracs: Fracs, given: dict[str, tuple[int | None, ...]]) -> Fracs:
-    """Put back the fracs of the experiment: only calibrated ones may move, and `CoreSpec.check` refuses the rest."""
-    kept: dict[str, Any] = {
-        signal: tuple(
-            calibrated if asked is None else asked
-            for asked, calibrated in zip(given[signal], getattr(fracs, signal), strict=True)
-        )
-        for signal in ("weight", "membrane", "trace", "error")
-    }
-    return replace(fracs, **kept)
-
-
-def _magnitude(arrays: list[NDArray[Any]]) -> float:
-    """The 99.9th percentile of the nonzero magnitudes (1 if there are none)."""
-    values = np.concatenate([np.abs(np.asarray(array, dtype=np.float64)).ravel() for array in arrays] or [np.ones(1)])
-    values = values[values > 0]
-    return float(np.percentile(values, PERCENTILE)) if values.size else 1.0
+def _measured(
+    experiment: Experiment, layers: tuple[LayerShape, ...], weights: Any, calibration: EventDataset
+) -> dict[str, float]:
+    """Percentiles by "potential/l", "trace/l" and "error/l" (d and signal together) of the layers of a variant."""
+    core = _float_core(experiment, layers, weights, "trace")
+    cells = calibration.n_samples * calibration.n_steps
+    found: dict[str, Magnitudes] = {}
+    for probes in _probes(core, layers, calibration, learn=True):
+        for index, layer in enumerate(layers):
+            for signal, names in _SIGNALS.items():
+                for name in names:
+                    if (values := probes.get(f"{name}/{index}")) is not None:
+                        room = Magnitudes(2 * cells * max(layer.n_in, layer.n_out))
+                        found.setdefault(f"{signal}/{index}", room).add(values)
+    return {name: values.percentile for name, values in found.items()}
 
 
 def assumed_fracs(
-    experiment: Experiment, shapes: tuple[LayerShape, ...], rates: Sequence[float], traces: Sequence[NDArray[Any]]
+    experiment: Experiment,
+    shapes: tuple[LayerShape, ...],
+    rates: Sequence[float],
+    traces: Sequence[NDArray[Any]],
+    rules: Sequence[Rule] = (),
 ) -> Fracs:
     """Formats of a network that never ran, by the rule of `prepare`.
 
@@ -213,12 +224,21 @@ def assumed_fracs(
         shapes: layers first to last.
         rates: per layer, share of inputs with an event in a step.
         traces: real traces per layer, any shape.
+        rules: those to price; their heads and feedback layers get formats too.
     """
-    weights = []
-    for index, (shape, rate) in enumerate(zip(shapes, rates, strict=True)):
-        spread = experiment.network.init_gain / float(np.sqrt(max(1.0, rate * shape.n_in)))
-        if experiment.network.weight_std is not None:
-            spread = experiment.network.weight_std[index]
-        weights.append(np.array([spread * NORMAL_PERCENTILE]))
-    probes = {f"trace/{index}": values for index, values in enumerate(traces)}
-    return _fracs(experiment, shapes, tuple(weights), probes, _given_fracs(experiment, shapes))
+    attached = attached_of(experiment, shapes, rules)
+    given_std = experiment.network.weight_std
+
+    def size(shape: LayerShape, index: int, rate: float) -> float:
+        return spread(experiment, rate * mean_fan_in(shape, index)) * NORMAL_PERCENTILE
+
+    sizes = Sizes(
+        [
+            given_std[index] * NORMAL_PERCENTILE if given_std is not None else size(shape, index, rates[index])
+            for index, shape in enumerate(shapes)
+        ],
+        {index: size(shape, index, rates[index + 1]) for index, shape in attached.heads.items()},
+        {index: size(shape, index, rates[index + 1]) for index, shape in attached.feedback.items()},
+    )
+    sizes.add(shapes, {f"trace/{index}": magnitude(values) for index, values in enumerate(traces)})
+    return choose_fracs(experiment, shapes, attached, sizes, given_fracs(experiment, len(shapes)))

@@ -1,18 +1,21 @@
-"""A network given by its sizes, "512-128-10", by a network file, or by an experiment file."""
+"""A network given by its name, by its sizes, "512-128-10", by a network file, or by an experiment file."""
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neurochip.config import Experiment, load_experiment, source_of
 from neurochip.errors import UserError
+from neurochip.network.shape import layer_shapes
 
-NETWORK_KEYS = ("inputs", "classes", "layers")
+NETWORK_KEYS = ("summary", "inputs", "input_shape", "classes", "layers")
+NETWORKS = Path(__file__).parent / "networks"
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,35 @@ class NamedNetwork:
     base_dir: Path
 
 
+@dataclass(frozen=True)
+class NetworkInfo:
+    """A network that comes with neurochip.
+
+    Attributes:
+        inputs: "3x32x32", or the number of a list.
+        n_parameters: weights and biases.
+        n_neurons: of the hidden layers.
+    """
+
+    name: str
+    summary: str
+    inputs: str
+    n_classes: int
+    n_parameters: int
+    n_neurons: int
+
+
+def list_networks() -> list[NetworkInfo]:
+    """Return every network that comes with neurochip, sorted by name."""
+    return [_info(path) for path in sorted(NETWORKS.glob("*.toml"))]
+
+
 def named_network(text: str, overrides: Sequence[str]) -> NamedNetwork:
-    """Read sizes or a TOML file, and apply KEY=VALUE overrides to the experiment.
+    """Read a name, sizes or a TOML file, and apply KEY=VALUE overrides to the experiment.
 
     Sizes are inputs, hidden layers and classes: dense layers with default settings and the readout. A network file has
-    the keys `inputs`, `classes` and `layers` as in `[network]` (the readout included). Any other TOML file is an
-    experiment file.
+    the keys `inputs` or `input_shape` (channels, height, width), `classes`, and `layers` as in `[network]` (the readout
+    included). Any other TOML file is an experiment file.
 
     Raises:
         UserError: naming what was given, and what is allowed.
@@ -41,31 +67,54 @@ def named_network(text: str, overrides: Sequence[str]) -> NamedNetwork:
         if 0 in sizes:
             raise UserError(f"--network {text}: a size is 0; allowed are sizes from 1")
         dense: list[dict[str, Any]] = [{"kind": "dense", "neurons": size} for size in sizes[1:-1]]
-        tables = {"network": {"layers": [*dense, {"kind": "readout"}]}}
-        return _from_tables(tables, (sizes[0], sizes[-1]), overrides, f"--network {text}", Path())
-    path = Path(text)
-    if path.suffix != ".toml" or not path.is_file():
-        what = "no such file" if path.suffix == ".toml" else "neither sizes nor a TOML file"
-        raise UserError(f"--network {text}: {what}; allowed are sizes such as 512-128-10 and .toml files")
+        network: dict[str, Any] = {"layers": [*dense, {"kind": "readout"}]}
+        return _from_tables(network, (sizes[0], sizes[-1]), overrides, f"--network {text}", Path())
+    path = _path(text, "sizes such as 512-128-10")
     tables = _read(path)
     if "layers" not in tables:
         experiment = load_experiment(path, overrides)
         return NamedNetwork(experiment, None, None, source_of(path, overrides), path.parent)
-    for key in tables:
-        if key not in NETWORK_KEYS:
-            raise UserError(f"{path}: {key} is an unknown key; a network file has {', '.join(NETWORK_KEYS)}")
-    ends = _size(path, tables, "inputs"), _size(path, tables, "classes")
-    return _from_tables({"network": {"layers": tables["layers"]}}, ends, overrides, str(path), path.parent)
+    ends = _ends(path, tables)
+    network = {key: tables[key] for key in ("layers", "input_shape") if key in tables}
+    source = f"--network {text}" if path.parent == NETWORKS else str(path)
+    return _from_tables(network, ends, overrides, source, path.parent)
+
+
+def network_table(text: str) -> dict[str, Any]:
+    """The keys of `[network]` that a name or a network file stands for; inputs and classes are those of a task.
+
+    Raises:
+        UserError: naming what was given, and what is allowed.
+    """
+    path = _path(text, "network files")
+    tables = _read(path)
+    if "layers" not in tables:
+        raise UserError(f"--network {text}: has no key layers; allowed are network files (an experiment stands alone)")
+    _ends(path, tables)
+    return {"layers": tables["layers"]}
+
+
+def _path(text: str, also: str) -> Path:
+    path = Path(text)
+    named = NETWORKS / f"{text}.toml"
+    if path.suffix != ".toml" and Path(text).name == text and named.is_file():
+        return named
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    what = "no such file" if path.suffix == ".toml" else "neither sizes nor a TOML file, nor a name"
+    names = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.toml")))
+    raise UserError(f"--network {text}: {what}; allowed are {also}, .toml files and {names}")
 
 
 def _from_tables(
-    tables: dict[str, Any], ends: tuple[int, int], overrides: Sequence[str], source: str, base_dir: Path
+    network: Mapping[str, Any], ends: tuple[int, int], overrides: Sequence[str], source: str, base_dir: Path
 ) -> NamedNetwork:
     try:
-        return NamedNetwork(load_experiment(None, overrides, tables=tables), *ends, source, base_dir)
+        experiment = load_experiment(None, overrides, tables={"network": dict(network)})
     except UserError as error:
         what = source if not overrides else f"{source} with --set"
         raise UserError(str(error).replace(source_of(None, overrides), what, 1)) from error
+    return NamedNetwork(experiment, *ends, source, base_dir)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -75,8 +124,40 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read as TOML ({error})") from error
 
 
-def _size(path: Path, tables: dict[str, Any], key: str) -> int:
+def _ends(path: Path, tables: Mapping[str, Any]) -> tuple[int, int]:
+    """Inputs and classes of a network file."""
+    for key in tables:
+        if key not in NETWORK_KEYS:
+            raise UserError(f"{path}: {key} is an unknown key; a network file has {', '.join(NETWORK_KEYS)}")
+    classes = _size(path, tables, "classes")
+    if "input_shape" not in tables:
+        return _size(path, tables, "inputs"), classes
+    shape = tables["input_shape"]
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(size) is int and size >= 1 for size in shape):
+        raise UserError(f"{path}: input_shape is {shape!r}; it needs [channels, height, width], each from 1")
+    n_inputs = math.prod(shape)
+    if tables.get("inputs", n_inputs) != n_inputs:
+        raise UserError(f"{path}: inputs is {tables['inputs']!r}; its input_shape has {n_inputs}")
+    return n_inputs, classes
+
+
+def _size(path: Path, tables: Mapping[str, Any], key: str) -> int:
     value = tables.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{path}: {key} is {value!r}; a network file needs a whole number from 1")
     return value
+
+
+def _info(path: Path) -> NetworkInfo:
+    network = named_network(path.stem, ())
+    ends = (network.n_inputs or 0, network.n_classes or 0)
+    shapes = layer_shapes(network.experiment, *ends)
+    input_shape = network.experiment.network.input_shape
+    return NetworkInfo(
+        name=path.stem,
+        summary=str(_read(path).get("summary", "")),
+        inputs="x".join(map(str, input_shape)) if input_shape else str(ends[0]),
+        n_classes=ends[1],
+        n_parameters=sum(shape.n_weights for shape in shapes),
+        n_neurons=sum(shape.n_out for shape in shapes if shape.is_hidden),
+    )

@@ -10,7 +10,9 @@ from neurochip.config import Experiment
 from neurochip.core.float_spec import FloatLayerSpec, FloatSpec
 from neurochip.errors import UserError
 from neurochip.fixed_point import MAX_FRAC, LearningRateCode, encode_learning_rate, quantise_scalar
-from neurochip.network.shape import Fracs, LayerShape, leak_factor
+from neurochip.network.formats import Fracs, LayerFracs
+from neurochip.network.rule_layers import concrete, rule_layers
+from neurochip.network.shape import NO_LEAK, LayerShape, leak_factor
 from neurochip.rules.presets import Rule
 from neurochip.spec import CoreSpec, LayerSpec
 
@@ -34,8 +36,8 @@ def learning_rate_of(experiment: Experiment, rule: Rule) -> float:
 
 
 def batch_of(experiment: Experiment, rule: Rule) -> int:
-    """Samples per apply: learning.batch for accumulating rules, 1 otherwise."""
-    return experiment.learning.batch if rule.update == "accumulate" else 1
+    """Samples per apply: learning.batch for rules that apply after samples, 1 otherwise."""
+    return experiment.learning.batch if rule.update == "sample" else 1
 
 
 def rate_code(experiment: Experiment, rule: Rule) -> LearningRateCode:
@@ -44,20 +46,44 @@ def rate_code(experiment: Experiment, rule: Rule) -> LearningRateCode:
     return encode_learning_rate(eta, experiment.learning.rate_bits)
 
 
+def halvings_of(experiment: Experiment, epoch: int) -> int:
+    """How often the learning rate was halved before epoch 0, 1, ...: its shift s is larger by so much."""
+    every = experiment.learning.halve_every
+    return epoch // every if every is not None else 0
+
+
 def core_spec(
-    experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs, lanes: Lanes
+    experiment: Experiment,
+    rule: Rule,
+    shapes: tuple[LayerShape, ...],
+    fracs: Fracs,
+    lanes: Lanes,
+    halvings: int = 0,
 ) -> CoreSpec:
     """Return the integer specification, checked against the legal ranges.
+
+    Args:
+        experiment: bits, choices and rates.
+        rule: as `find_rule` gives it.
+        shapes: the layers of the network, as `layer_shapes` gives them; those the rule adds are added here.
+        fracs: calibrated formats.
+        lanes: word widths of the chip.
+        halvings: how often the learning rate was halved (`halvings_of`).
 
     Raises:
         UserError: if a format or an alignment shift is not legal.
     """
     precision, learning = experiment.precision, experiment.learning
+    rule = concrete(experiment, rule)
     if learning.reset_path == "exact" and rule.temporal == "unroll":
         _check_exact_reset(shapes)
     code = rate_code(experiment, rule)
+    layers = rule_layers(experiment, rule, shapes)
     spec = CoreSpec(
-        layers=tuple(_layer_spec(experiment, rule, shape, index, fracs) for index, shape in enumerate(shapes)),
+        layers=tuple(
+            _layer_spec(experiment, rule, shape, index, fracs.of_layer(layers, index))
+            for index, shape in enumerate(layers)
+        ),
         n_steps=experiment.task.steps,
         event_bits=precision.event.bits,
         weight_bits=precision.weight.bits,
@@ -73,10 +99,10 @@ def core_spec(
         gradient_bits=precision.gradient.bits,
         readout_bits=precision.readout.bits,
         credit=rule.temporal,
-        update=rule.update,
+        update="accumulate" if rule.accumulates else rule.update,
         batch=batch_of(experiment, rule),
         rate_multiplier=code.multiplier,
-        rate_shift=code.shift,
+        rate_shift=code.shift + halvings,
         mse_share_q=math.floor(256 * learning.mse_share + 0.5),
         deliver=learning.deliver,
         reset_path=learning.reset_path,
@@ -84,6 +110,12 @@ def core_spec(
         seed=experiment.run.seed,
         synapse_lanes=lanes.synapse,
         trace_lanes=lanes.trace,
+        unroll_steps=rule.unroll or 0,
+        apply_when=rule.update if rule.accumulates else "sample",
+        apply_every=rule.every or 1,
+        loss_start=learning.loss_start,
+        update_every=learning.update_every,
+        momentum_shift=learning.momentum_shift if rule.accumulates else 0,
     )
     spec.check()
     return spec
@@ -97,13 +129,14 @@ def _check_exact_reset(shapes: tuple[LayerShape, ...]) -> None:
         )
 
 
-def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: int, fracs: Fracs) -> LayerSpec:
-    is_readout = shape.kind == "readout"
+def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: int, fracs: LayerFracs) -> LayerSpec:
     keeps_trace = rule.temporal == "trace" and shape.keeps_trace
-    frac_potential = fracs.readout if is_readout else fracs.membrane[index]
-    frac_presynaptic = fracs.trace[index] if keeps_trace else 0
+    frac_presynaptic = fracs.trace if keeps_trace else shape.frac_event
     asked = experiment.precision.gradient.frac
-    exact = min(MAX_FRAC, frac_presynaptic + fracs.error[index])
+    if isinstance(asked, list):  # one per layer of the network
+        asked = None if shape.attached is not None else asked[index if shape.is_hidden else -1]
+    exact = min(MAX_FRAC, frac_presynaptic + fracs.error)
+    filter_leak = shape.filter_leak if keeps_trace else NO_LEAK
     return LayerSpec(
         kind=shape.kind,
         n_in=shape.n_in,
@@ -111,16 +144,23 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
         bias=shape.bias,
         leak_kind=shape.leak[0],
         leak_value=shape.leak[1],
-        threshold_q=0 if is_readout else quantise_scalar(shape.threshold, frac_potential),
+        threshold_q=quantise_scalar(shape.threshold, fracs.potential) if shape.is_hidden else 0,
         reset=shape.reset,
         keeps_trace=keeps_trace,
         trace_leak_kind=shape.trace_leak[0],
         trace_leak_value=shape.trace_leak[1],
-        frac_weight=fracs.weight[index],
-        frac_potential=frac_potential,
-        frac_trace=fracs.trace[index],
-        frac_error=fracs.error[index],
-        frac_gradient=exact if asked is None else (asked if isinstance(asked, int) else asked[index]),
+        frac_weight=fracs.weight,
+        frac_potential=fracs.potential,
+        frac_trace=fracs.trace,
+        frac_error=fracs.error,
+        frac_gradient=exact if asked is None else asked,
+        frac_event=shape.frac_event,
+        inputs=shape.inputs,
+        conv=shape.conv,
+        learns=shape.learns,
+        signal_of=shape.signal_of,
+        filter_leak_kind=filter_leak[0],
+        filter_leak_value=filter_leak[1],
     )
 
 
@@ -140,24 +180,43 @@ def float_layers(
             keeps_trace=credit == "trace" and shape.keeps_trace,
             trace_leak=leak_factor(shape.trace_leak),
             trace_gate=gate,
+            event_scale=2.0**-shape.frac_event,
+            inputs=shape.inputs,
+            conv=shape.conv,
+            learns=shape.learns,
+            signal_of=shape.signal_of,
+            trace_filter=None if shape.filter_leak == NO_LEAK else leak_factor(shape.filter_leak),
         )
         for shape, gate in zip(shapes, gates or [0.0] * len(shapes), strict=True)
     )
 
 
-def float_spec(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs) -> FloatSpec:
+def float_spec(
+    experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs, halvings: int = 0
+) -> FloatSpec:
     """Return the real-valued specification of the same rule, with the realised learning rate and trace gate."""
     learning = experiment.learning
+    rule = concrete(experiment, rule)
     code = rate_code(experiment, rule)
-    gates = [experiment.precision.trace.gate * 2.0**-frac for frac in fracs.trace]
+    layers = rule_layers(experiment, rule, shapes)
+    gates = [
+        experiment.precision.trace.gate * 2.0 ** -fracs.of_layer(layers, index).trace for index in range(len(layers))
+    ]
+    momentum = learning.momentum_shift if rule.accumulates else 0
     return FloatSpec(
-        layers=float_layers(shapes, rule.temporal, gates),
+        layers=float_layers(layers, rule.temporal, gates),
         n_steps=experiment.task.steps,
         surrogate=learning.surrogate,
         credit=rule.temporal,
-        update=rule.update,
+        update="accumulate" if rule.accumulates else rule.update,
         batch=batch_of(experiment, rule),
-        rate=code.value if rule.update != "none" else 0.0,
+        rate=code.value * 2.0**-halvings if rule.update != "none" else 0.0,
         mse_share=learning.mse_share,
         reset_path=learning.reset_path,
+        unroll_steps=rule.unroll or 0,
+        apply_when=rule.update if rule.accumulates else "sample",
+        apply_every=rule.every or 1,
+        loss_start=learning.loss_start,
+        update_every=learning.update_every,
+        momentum=1.0 - 2.0**-momentum if momentum else 0.0,
     )

@@ -36,11 +36,12 @@ class TickModel(Protocol):
     @property
     def registers(self) -> list[list[int]]: ...
     def set_registers(self, registers: Sequence[Sequence[int]]) -> None: ...
+    def set_velocities(self, velocities: Sequence[Sequence[Sequence[int]]]) -> None: ...
     def run(self, samples: Sequence[GoldenSample], learn: bool, end_of_epoch: bool = True) -> TickRun: ...
 
 
 class MakesTickModel(Protocol):
-    """Makes a tick model from the specification, weights [layer][N_in + 1][N_out], the chip and its zero gates."""
+    """Makes a tick model from the specification, weights [layer][row][column], the chip and its zero gates."""
 
     def __call__(
         self, spec: CoreSpec, weights: Sequence[Sequence[Sequence[int]]], chip: Any, gates: Any

@@ -49,7 +49,7 @@ class ReferenceEngine:
 
     @property
     def weights(self) -> list[NDArray[Any]]:
-        """Weights per layer, [n_in + 1, n_out]."""
+        """Weights per layer, [rows and bias rows, columns]."""
         dtype = np.int8 if self.spec.weight_bits <= 8 else np.int16
         return [np.array(layer, dtype=dtype) for layer in self._core.weights]
 
@@ -58,12 +58,29 @@ class ReferenceEngine:
         """Random registers, [n_layers, rng_lanes]."""
         return np.array(self._core.registers, dtype=np.uint32)
 
-    def restore(self, weights: Sequence[NDArray[Any]], registers: NDArray[np.uint32]) -> None:
-        """Put back weights and random registers saved between epochs."""
+    @property
+    def velocities(self) -> list[NDArray[Any]]:
+        """Velocities per layer, empty without momentum."""
+        if self.spec.momentum_shift == 0:
+            return []
+        return [np.array(layer, dtype=np.int32) for layer in self._core.velocities]
+
+    def restore(
+        self,
+        weights: Sequence[NDArray[Any]],
+        registers: NDArray[np.uint32],
+        velocities: Sequence[NDArray[Any]] = (),
+    ) -> None:
+        """Put back weights, random registers and, with momentum, velocities saved between epochs."""
         self._load(weights)
         self._core.memory.registers[:] = registers.tolist()
+        kept = [np.asarray(layer).tolist() for layer in velocities]
+        if kept:
+            self._core.set_velocities(kept)
         if self._clock is not None:
             self._clock.set_registers(registers.tolist())
+            if kept:
+                self._clock.set_velocities(kept)
 
     def run(
         self,

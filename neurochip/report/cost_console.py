@@ -49,7 +49,8 @@ def cost_header(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         seen = f"of the run {activity['run']}: {activity['n_samples']:,} samples"
     else:
         rates = ", ".join(f"{rate:.3g}" for rate in activity["rate"])
-        seen = f"assumed, nothing was run: {activity['n_samples']:,} samples drawn at {rates} events per input and step"
+        samples = f"{activity['n_samples']:,} sample{'s' if activity['n_samples'] != 1 else ''}"
+        seen = f"assumed, nothing was run: {samples} drawn at {rates} events per input and step"
     lines = [
         ("network", f"{network['shape']}, {network['n_weights']:,} weights, T = {document['n_steps']} steps"),
         ("chip", chip_sentence(document)),

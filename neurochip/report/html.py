@@ -12,6 +12,7 @@ from neurochip.counters import COUNTERS, MEMORIES, PHASES
 from neurochip.report.json_file import write_text
 from neurochip.report.plots import plots, rule_style
 from neurochip.report.sentences import hanging_on, header, verdict
+from neurochip.report.stream import stream_plots, stream_tables
 from neurochip.report.table import (
     NOTHING,
     Column,
@@ -51,9 +52,10 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "command": command,
         "header": header(report),
         "verdict": verdict(report),
-        "tables": [_headline(columns, report) for columns in tables(report)],
+        "tables": [_headline(columns, report) for columns in (*tables(report), *stream_tables(report))],
+        "basis": _basis(report),
         "colours": {name: rule_style(name, names)[0] for name in names},
-        "plots": plots(report),
+        "plots": [*stream_plots(report), *plots(report)],
         "hanging_on": hanging_on(report),
         "tornados": tornado_plots(report.get("sensitivity")),
         "measured": list(_pairs(report["task"]["provenance"])),
@@ -64,6 +66,13 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "experiment": json.dumps(report["experiment"], indent=1, ensure_ascii=False),
         "number": number,
     }
+
+
+def _basis(report: Mapping[str, Any]) -> str:
+    """What the costs of the tables are means of."""
+    if any("stream" in result for result in report["results"]):
+        return "Costs are means per learned sample of the stream, learning on."
+    return "Costs are means per training sample of the last epoch, learning on."
 
 
 def _pairs(table: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -24,12 +24,14 @@ def prepare_task(
     provenance: Mapping[str, str],
     where: str,
 ) -> TaskData:
-    """Turn the recordings of `train`, `test` and, if there is one, `validation` into a task.
+    """Turn the recordings of `train`, `test` and, if there is one, `validation` into a task, cropped to `task.crop`.
 
     The classes are `task.classes`, in that order, or the sorted labels of the training split. Without a validation
     split, the fraction `task.validation` (default 0.1) of every class is cut from the training split by `seed`.
     Raises UserError, naming `where`, for labels that cannot be learned or classes without recordings.
     """
+    if settings.crop is not None:
+        splits = {name: recordings.crop(*settings.crop) for name, recordings in splits.items()}
     classes = _classes(splits, settings, where)
     fraction = _validation_fraction(settings, where)
     if "validation" in splits and settings.validation is not None:

@@ -11,17 +11,18 @@ import pytest
 
 from neurochip._version import __version__
 from neurochip.chip import list_chips, load_chip
+from neurochip.network.named import list_networks
 from neurochip.rules.presets import DEFAULT_COMPARISON, RULES
 from neurochip.tasks import list_tasks
 
 from .conftest import Command, environment
 
-LISTS = ("chips", "tasks", "rules")
+LISTS = ("chips", "tasks", "rules", "networks")
 RUN_OPTIONS = {"--set", "--chip", "--out", "--resume", "--engine", "--json", "--quiet", "--help"}
 OPTIONS = {
     (): {"--version", "--help"},
-    ("learn",): RUN_OPTIONS,
-    ("compare",): RUN_OPTIONS | {"--rules", "--tune"},
+    ("learn",): RUN_OPTIONS | {"--network"},
+    ("compare",): RUN_OPTIONS | {"--network", "--rules", "--tune"},
     ("report",): {"--chip", "--format", "--out", "--help"},
     **{(name,): {"--json", "--help"} for name in LISTS},
 }
@@ -77,7 +78,8 @@ def test_help_of_compare_names_the_default_rules(call: Command) -> None:
 
 
 def names_of(kind: str) -> list[str]:
-    names = {"chips": list_chips(), "tasks": [task.name for task in list_tasks()], "rules": [r.name for r in RULES]}
+    names = {"chips": list_chips(), "tasks": [task.name for task in list_tasks()], "rules": [r.name for r in RULES],
+             "networks": [network.name for network in list_networks()]}  # fmt: skip
     return names[kind]
 
 
@@ -101,10 +103,19 @@ def test_rules_show_axes_group_and_summary(call: Command) -> None:
     rows = json.loads(call("rules", "--json").out)
     table = call("rules").out.splitlines()
     for rule, row in zip(RULES, rows, strict=True):
-        values = {key: getattr(rule, key) for key in ("name", "temporal", "spatial", "update", "group", "summary")}
+        axes = dict(zip(("temporal", "spatial", "update"), rule.axes, strict=True))
+        values = {"name": rule.name, **axes, "group": rule.group, "summary": rule.summary}
         assert row == values
         (line,) = [line for line in table if line.split()[:1] == [rule.name]]
         assert re.split(r" {2,}", line.rstrip()) == list(values.values())
+
+
+def test_networks_show_inputs_and_sizes(call: Command) -> None:
+    rows = json.loads(call("networks", "--json").out)
+    (vgg,) = [row for row in rows if row["name"] == "vgg-sws"]
+    assert (vgg["inputs"], vgg["n_parameters"], vgg["n_neurons"]) == ("3x32x32", 9_225_610, 409_600)
+    (line,) = [line for line in call("networks").out.splitlines() if line.split()[:1] == ["vgg-sws"]]
+    assert line.split()[1:5] == ["3x32x32", "10", "9225610", "409600"]
 
 
 def test_capacities_of_chips_follow_from_words_lanes_and_default_formats(call: Command) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from neurochip.activity import FIELD_INDEX
 from neurochip.reference.core import GoldenCore, GoldenRun, GoldenSample
 from neurochip.spec import CoreSpec, LayerSpec
+from neurochip.topology import ConvShape
 
 # Integers below are in units of 2**-4 unless a test changes a format.
 HIDDEN = LayerSpec(
@@ -78,3 +81,70 @@ def total(result: GoldenRun, field: str, layer: int) -> int:
 # so p = ((32768 << 4) + 32768) // 65536 = 8 and, for label 0, e = [8 - 16, 8] = [-8, 8].
 BELOW = [[[15], [0]], [[3, -5], [0, 0]]]
 ONE_EVENT = [[(0, 1)]]
+
+
+def conv_layer(shape: ConvShape, **changes: Any) -> LayerSpec:
+    """A convolution whose neuron and formats are those of HIDDEN."""
+    return replace(HIDDEN, kind="conv", n_in=shape.n_in, n_out=shape.n_out, conv=shape, **changes)
+
+
+def draw_weights(spec: CoreSpec, seed: int, largest: int = 30) -> list[list[list[int]]]:
+    """Weights of every layer in -largest ... largest; bias rows that do not exist are 0."""
+    rng = random.Random(seed)
+
+    def rows(layer: LayerSpec) -> list[list[int]]:
+        n_drawn = layer.n_weight_rows + (layer.n_bias_rows if layer.bias else 0)
+        drawn = [[rng.randint(-largest, largest) for _ in range(layer.columns)] for _ in range(n_drawn)]
+        return drawn + [[0] * layer.columns for _ in range(layer.n_weight_rows + layer.n_bias_rows - n_drawn)]
+
+    return [rows(layer) for layer in spec.layers]
+
+
+def draw_samples(n_in: int, n_steps: int, seed: int, n_samples: int = 1, n_classes: int = 2) -> list[GoldenSample]:
+    """Samples in which every input has an event of magnitude 1 to 3 in every second step or so."""
+    rng = random.Random(seed)
+    return [
+        GoldenSample(
+            [[(i, rng.randint(1, 3)) for i in range(n_in) if rng.random() < 0.5] for _ in range(n_steps)],
+            rng.randrange(n_classes),
+        )
+        for _ in range(n_samples)
+    ]
+
+
+def dense_twin(shape: ConvShape, kernel: Any) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+    """The weights of the dense layer that does what a convolution does, by the textbook sum over its outputs.
+
+    Returns the dense weights [n_in + 1][n_out] and, in the same shape, the (row, column) of the kernel that each of
+    them is a copy of, (-1, -1) for those that are no weight of the convolution.
+    """
+    out_height = (shape.height + 2 * shape.padding_y - shape.kernel_height) // shape.stride_y + 1
+    out_width = (shape.width + 2 * shape.padding_x - shape.kernel_width) // shape.stride_x + 1
+    in_group, out_group = shape.channels // shape.groups, shape.out_channels // shape.groups
+    n_in, n_out = shape.height * shape.width * shape.channels, out_height * out_width * shape.out_channels
+    tied = [[(-1, -1)] * n_out for _ in range(n_in + 1)]
+    for out_y, out_x, out_c in product(range(out_height), range(out_width), range(shape.out_channels)):
+        output = (out_y * out_width + out_x) * shape.out_channels + out_c
+        group, column = divmod(out_c, out_group)
+        first_bias = shape.channels * shape.kernel_height * shape.kernel_width
+        tied[n_in][output] = (first_bias + group, column)
+        for k_y, k_x, c in product(range(shape.kernel_height), range(shape.kernel_width), range(in_group)):
+            y = out_y * shape.stride_y + k_y - shape.padding_y
+            x = out_x * shape.stride_x + k_x - shape.padding_x
+            if 0 <= y < shape.height and 0 <= x < shape.width:
+                channel = group * in_group + c
+                row = (channel * shape.kernel_height + k_y) * shape.kernel_width + k_x
+                tied[(y * shape.width + x) * shape.channels + channel][output] = (row, column)
+    dense = [[kernel[row][column] if row >= 0 else 0 for row, column in copies] for copies in tied]
+    return dense, tied
+
+
+def tied_sum(shape: ConvShape, tied: Any, gradient: Any) -> list[list[int]]:
+    """Sum the gradients of a dense twin over the copies of every weight of the convolution."""
+    n_rows = shape.channels * shape.kernel_height * shape.kernel_width + shape.groups
+    sums = [[0] * (shape.out_channels // shape.groups) for _ in range(n_rows)]
+    for copies, values in zip(tied, gradient, strict=True):
+        for (row, column), value in zip(copies, values, strict=True):
+            if row >= 0:
+                sums[row][column] += value
+    return sums

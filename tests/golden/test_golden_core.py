@@ -205,17 +205,25 @@ def test_activity_of_one_step_by_hand() -> None:
     nonzero = {name: values for name, values in counted.items() if any(values)}
     assert nonzero == {
         "events": [2, 0],
+        "deliver_taps": [2, 0],  # in a dense layer every address has one tap
         "psi_nonzero": [2, 0],
         "trace_words": [2, 0],
         "trace_nonzero": [2, 0],
         "signal_nonzero": [1, 2],
         "signal_words": [1, 1],
+        "all_tap_words": [4, 3],  # one word of g, one of e, for each of 4 and 3 addresses
+        "all_tap_products": [4, 6],
+        "psi_rows": [0, 2],
+        "psi_taps": [0, 2],
         "error_rows": [0, 2],
         "error_words": [0, 2],  # two rows of the readout with psi != 0, one word of e
         "error_products": [0, 4],
         "signal_steps": [1, 1],
         "presynaptic_rows": [3, 0],  # two traces and the bias; the readout saw no spike and has no bias
+        "presynaptic_taps": [3, 0],
         "update_rows": [3, 0],
+        "update_tiles": [2, 0],  # two words of traces, each to one word of g
+        "weight_words": [3, 0],
         "update_words": [3, 0],
         "update_products": [3, 0],
     }

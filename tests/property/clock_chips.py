@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from property_network_cases import Rule, draw_network_case
 from property_strategies import RULES, Case, Pass, chance, draw_spec, fill_samples, fill_weights
 
+from neurochip.errors import UserError
 from neurochip.microarch import Gates, footprint_words
+from neurochip.reference.clock.network import check_network
+from neurochip.reference.clock.plans import history_groups, make_plans
 from neurochip.spec import CoreSpec
 
 MEMORIES = ("synapse", "neuron", "trace", "error", "gradient", "history")
@@ -80,7 +86,15 @@ def draw_memory(rng: random.Random, words: int, fits: bool) -> DrawnMemory:
     return DrawnMemory(rng.choice(["1rw", "1r1w"]), banks, bank_words, rng.choice([1, 0, 1, 2, 3, 4]))
 
 
-def draw_chip(rng: random.Random, spec: CoreSpec) -> DrawnChip:
+def planned_words(spec: CoreSpec, chip: DrawnChip) -> dict[str, int]:
+    """Words that the tick model itself lays out, by memory."""
+    return {name: plan.n_words for name, plan in make_plans(spec, chip, history_groups(spec)).items()}
+
+
+WordsOf = Callable[[CoreSpec, Any], Mapping[str, int]]
+
+
+def draw_chip(rng: random.Random, spec: CoreSpec, words_of: WordsOf = footprint_words) -> DrawnChip:
     overflow = rng.choice(["dram", "refuse", "grow"])
     chip = DrawnChip(
         lanes=spec.synapse_lanes,
@@ -93,11 +107,13 @@ def draw_chip(rng: random.Random, spec: CoreSpec) -> DrawnChip:
         overflow=overflow,
         dram=DrawnDram(rng.choice([8, 16, 64]), rng.choice([0, 1, 7])) if overflow == "dram" else None,
     )
-    needed = footprint_words(spec, chip)
+    needed = words_of(spec, chip)
+    has_convolution = any(layer.conv is not None for layer in spec.layers)
+    spillable = ("history",) if has_convolution else SPILLABLE
     memories = {"event_fifo": DrawnMemory("1r1w", 1, rng.choice([1, 2, 4, rng.randint(1, 64)]), 0)}
     for name in MEMORIES:
         # What does not fit is spilled in mode "dram", and enlarged in mode "grow".
-        small = overflow != "refuse" and (name in SPILLABLE or overflow == "grow") and chance(rng, 50)
+        small = overflow != "refuse" and (name in spillable or overflow == "grow") and chance(rng, 50)
         memories[name] = draw_memory(rng, needed[name], fits=not small or needed[name] < 2)
     return dataclasses.replace(chip, memories=memories)
 
@@ -127,6 +143,40 @@ def draw_configuration(rng: random.Random) -> Configuration:
     passes = (Pass(everything, True, chance(rng, 50), everything), *([second] if chance(rng, 40) else []))
     case = Case(rule, spec, hostile, seed, passes, weights, samples)
     return Configuration(case, draw_chip(rng, spec), gates)
+
+
+def draw_gates(rng: random.Random, spec: CoreSpec) -> Gates:
+    """Mostly all on, as they must be where a recurrent layer is unrolled."""
+    layers = range(len(spec.layers))
+    if spec.credit == "unroll" and any(spec.recurrent_connection(index) is not None for index in layers):
+        return Gates()
+    return Gates(*(not chance(rng, 15) for _ in range(3)))
+
+
+def is_known(spec: CoreSpec, gates: Gates) -> bool:
+    """Whether docs/microarchitecture.md knows the network."""
+    try:
+        check_network(spec, gates)
+        make_plans(spec, DrawnChip(1, 1, 1, 1, 1, 1, {}, "grow", None), history_groups(spec))
+    except UserError:
+        return False
+    return True
+
+
+def draw_network_configuration(
+    rng: random.Random, rule: Rule | None = None, words_of: WordsOf = footprint_words
+) -> Configuration:
+    """One legal configuration over the whole rule space, with a network that the microarchitecture knows."""
+    while True:
+        case = draw_network_case(rng, rule)
+        gates = draw_gates(rng, case.spec)
+        if is_known(case.spec, gates):
+            return Configuration(case, draw_chip(rng, case.spec, words_of), gates)
+
+
+def network_configurations() -> st.SearchStrategy[Configuration]:
+    """Configurations of whole networks for hypothesis."""
+    return st.randoms(use_true_random=False).map(draw_network_configuration)
 
 
 def configurations() -> st.SearchStrategy[Configuration]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,9 @@ class Statistics:
         for name in self.eligible:
             lines.append(f"{name:38}{self.share(name):7.1%}{self.seen[name]:7}{self.eligible[name]:7}")
         return "\n".join(lines)
+
+
+Tabulate = Callable[[Case, Counter[str], GoldenCore, Statistics], None]
 
 
 def first_difference(golden: Any, fast: Any) -> str:
@@ -73,9 +77,10 @@ def compare_pass(golden: GoldenRun, fast: PassResult, probe: tuple[int, ...]) ->
 
 
 def compare_state(golden: GoldenCore, fast: Engine) -> dict[str, str]:
-    """Differences in what a core keeps: weights, gradients, random registers."""
+    """Differences in what a core keeps: weights, gradients, velocities, random registers."""
     found = {"registers": first_difference(golden.registers, fast.registers)}
-    for name, a, b in (("weights", golden.weights, fast.weights), ("gradients", golden.gradients, fast.gradients)):
+    for name in ("weights", "gradients", "velocities"):
+        a, b = getattr(golden, name), getattr(fast, name)
         if len(a) != len(b):
             found[name] = f"{len(a)} layers in the golden core, {len(b)} in the fast core"
         for layer, (rows, array) in enumerate(zip(a, b, strict=False)):
@@ -83,8 +88,13 @@ def compare_state(golden: GoldenCore, fast: Engine) -> dict[str, str]:
     return found
 
 
-def compare(case: Case, statistics: Statistics | None = None) -> list[str]:
-    """Run a case through both cores, pass by pass; returns every difference as a line (none if they are equal)."""
+def compare(
+    case: Case, statistics: Statistics | None = None, tabulate: Tabulate | None = None, upto_first: bool = True
+) -> list[str]:
+    """Run a case through both cores, pass by pass; returns every difference as a line (none if they are equal).
+
+    With `upto_first` the passes behind the first one that differs, which start from other states, are left out.
+    """
     golden = GoldenCore(case.spec, [rows.tolist() for rows in case.weights])
     fast = Engine(case.spec, case.weights)
     data = case.dataset()
@@ -96,12 +106,14 @@ def compare(case: Case, statistics: Statistics | None = None) -> list[str]:
         found = compare_pass(expected, result, one.probe) | compare_state(golden, fast)
         differences += [f"pass {number}: {name} {where}" for name, where in found.items() if where]
         totals.update({name: result.activity.total(name) for name in FIELDS})
+        if differences and upto_first:
+            break
     if statistics is not None:
-        tabulate(case, totals, golden, statistics)
+        (tabulate or tabulate_chain)(case, totals, golden, statistics)
     return differences
 
 
-def tabulate(case: Case, totals: Counter[str], golden: GoldenCore, table: Statistics) -> None:
+def tabulate_chain(case: Case, totals: Counter[str], golden: GoldenCore, table: Statistics) -> None:
     """Enter one case into the statistics."""
     spec = case.spec
     table.cases += 1

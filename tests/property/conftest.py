@@ -6,7 +6,16 @@ import importlib.util
 import sys
 from pathlib import Path
 
-HELPERS = ("strategies", "comparison", "clock_chips")
+HELPERS = (
+    "strategies",
+    "network_topology",
+    "network_formats",
+    "network_cases",
+    "comparison",
+    "network_statistics",
+    "contract_network",
+    "clock_chips",
+)
 
 for _name in HELPERS:
     _full = f"property_{_name}"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from neurochip.events import EventDataset
 from neurochip.reference.core import GoldenSample
-from neurochip.spec import MAX_DELIVER_BITS, MAX_SHIFT, CoreSpec, LayerSpec
+from neurochip.spec import MAX_DELIVER_BITS, MAX_SHIFT, NETWORK_INPUT, CoreSpec, LayerSpec
 
 RULES: dict[str, tuple[str, str]] = {
     "infer": ("none", "none"),
@@ -64,7 +64,7 @@ class Case:
             addresses=np.array([a for step in steps for a, _ in step], np.int32),
             magnitudes=np.array([m for step in steps for _, m in step], np.int32),
             labels=np.array([sample.label for sample in self.samples], np.int32),
-            n_inputs=self.spec.layers[0].n_in,
+            n_inputs=n_network_inputs(self.spec),
             n_steps=self.spec.n_steps,
         )
 
@@ -135,7 +135,8 @@ def draw_fracs(
         error[index] = clip(wanted, max(0, top - MAX_SHIFT), min(MAX_FRAC, top))
     # A hostile frac_a may exceed the bits of the trace: every event saturates, and the bias row has more bits than a.
     highest = rng.choice([tb + 1, MAX_FRAC])
-    trace = [rng.randint(0, highest) if hostile else max(0, tb - 1 - rng.randint(0, 2)) for _ in range(n)]
+    # The sum D of an update must fit 32 bits.
+    trace = [min(rng.randint(0, highest), 31 - eb) if hostile else max(0, tb - 1 - rng.randint(0, 2)) for _ in range(n)]
     presynaptic = [fa if keep else 0 for fa, keep in zip(trace, keeps, strict=True)]
     gradient = [p + e for p, e in zip(presynaptic, error, strict=True)]
     if update == "accumulate":
@@ -260,6 +261,12 @@ def fill_weights(spec: CoreSpec, hostile: bool, rng: np.random.Generator) -> lis
     return weights
 
 
+def n_network_inputs(spec: CoreSpec) -> int:
+    """Addresses of the input of the network: those of the source of any connection from it (0 without one)."""
+    sources = [one for index in range(len(spec.layers)) for one in spec.connections(index)]
+    return max((one.n_source for one in sources if one.source == NETWORK_INPUT), default=0)
+
+
 def fill_samples(spec: CoreSpec, n_samples: int, rate: float, rng: np.random.Generator) -> list[GoldenSample]:
     """Samples of independent events at `rate`, now and then a step without any."""
     top = (1 << spec.event_bits) - 1
@@ -267,7 +274,7 @@ def fill_samples(spec: CoreSpec, n_samples: int, rate: float, rng: np.random.Gen
     for _ in range(n_samples):
         steps = []
         for _ in range(spec.n_steps):
-            hit = np.flatnonzero(rng.random(spec.layers[0].n_in) < (0.0 if rng.random() < 0.05 else rate))
+            hit = np.flatnonzero(rng.random(n_network_inputs(spec)) < (0.0 if rng.random() < 0.05 else rate))
             steps.append([(int(a), int(rng.integers(1, top + 1))) for a in hit])
         samples.append(GoldenSample(steps, int(rng.integers(spec.layers[-1].n_out))))
     return samples

@@ -17,8 +17,9 @@ import neurochip
 CASES = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import conftest  # makes the two helpers importable
+import conftest  # makes the helpers importable
 from property_comparison import compare
+from property_network_cases import fixed_network_case
 from property_strategies import RULES, fixed_case
 
 from neurochip.core._jit import BOUNDSCHECK
@@ -31,6 +32,11 @@ for rule in RULES:
         differences = compare(case)
         assert not differences, (rule, seed, differences)
         print(rule, case.spec.weight_bits)
+for seed in range(200):
+    case = fixed_network_case(seed)
+    differences = compare(case)
+    assert not differences, (seed, differences)
+    print("network", case.spec.weight_bits)
 """
 PAST_THE_END = """
 import numpy as np
@@ -48,12 +54,13 @@ def run_checked(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_drawn_cases_of_every_rule_are_equal_with_index_checks() -> None:
+def test_drawn_cases_of_every_rule_and_drawn_networks_are_equal_with_index_checks() -> None:
     done = run_checked("-c", CASES, str(Path(__file__).resolve().parent))
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 7 * 12
-    assert {int(bits) <= 8 for _, bits in lines} == {True, False}  # both weight types
+    assert [name for name, _ in lines].count("network") == 200
+    assert len(lines) == 7 * 12 + 200
+    assert {int(bits) <= 8 for name, bits in lines if name == "network"} == {True, False}  # both weight types
 
 
 def test_an_index_past_the_end_is_caught_by_them() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from property_clock_chips import draw_chip
+from property_clock_chips import DrawnChip, draw_chip, draw_network_configuration, planned_words
 from property_comparison import first_difference
+from property_network_cases import SPATIALS, TEMPORALS, UPDATES, Rule
 from property_strategies import RULES, Case, chance, fixed_case
 
 from neurochip.microarch import Gates
@@ -14,13 +15,20 @@ from neurochip.reference.clock import ClockCore
 from neurochip.reference.core import GoldenCore
 
 SEEDS_PER_RULE = 9
+SEEDS_PER_POINT = 3
+POINTS = [
+    Rule(temporal, spatial, update)
+    for temporal in TEMPORALS
+    for spatial in SPATIALS
+    for update in UPDATES
+    if update != "window" or temporal == "unroll"
+]
 
 
-def differences(case: Case, rng: random.Random) -> list[str]:
+def differences(case: Case, chip: DrawnChip, gates: Gates) -> list[str]:
     """Run the passes of a case on both, and name every image that differs after each."""
-    gates = Gates(*(not chance(rng, 25) for _ in range(3)))
     weights = [rows.tolist() for rows in case.weights]
-    golden, clock = GoldenCore(case.spec, weights), ClockCore(case.spec, weights, draw_chip(rng, case.spec), gates)
+    golden, clock = GoldenCore(case.spec, weights), ClockCore(case.spec, weights, chip, gates)
     found: list[str] = []
     for number, one in enumerate(case.passes):
         samples = [case.samples[i] for i in one.order]
@@ -30,7 +38,7 @@ def differences(case: Case, rng: random.Random) -> list[str]:
             "predictions": (expected.predictions, result.predictions),
             "readout sums": (expected.readout_sums, result.readout_sums),
             "registers": (golden.registers, clock.registers),
-            "potentials": ([[0] * layer.n_out for layer in case.spec.layers], clock.potentials),
+            "potentials": ([[0] * len(values) for values in clock.potentials], clock.potentials),
         }
         for index in range(len(case.spec.layers)):
             images[f"weights of layer {index}"] = (golden.weights[index], clock.weights[index])
@@ -51,4 +59,13 @@ def differences(case: Case, rng: random.Random) -> list[str]:
 @pytest.mark.parametrize("seed", range(SEEDS_PER_RULE))
 @pytest.mark.parametrize("rule", RULES)
 def test_the_clock_model_ends_with_the_images_of_the_golden_core(rule: str, seed: int) -> None:
-    assert differences(fixed_case(seed, rule), random.Random(seed)) == []
+    case, rng = fixed_case(seed, rule), random.Random(seed)
+    gates = Gates(*(not chance(rng, 25) for _ in range(3)))
+    assert differences(case, draw_chip(rng, case.spec, planned_words), gates) == []
+
+
+@pytest.mark.parametrize("seed", range(SEEDS_PER_POINT))
+@pytest.mark.parametrize("rule", [*POINTS, Rule("none", "local", "none")], ids=lambda rule: rule.name)
+def test_whole_networks_end_with_the_images_of_the_golden_core(rule: Rule, seed: int) -> None:
+    drawn = draw_network_configuration(random.Random(seed), rule, planned_words)
+    assert differences(drawn.case, drawn.chip, drawn.gates) == []

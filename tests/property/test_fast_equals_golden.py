@@ -152,7 +152,8 @@ def extreme_case(weight_bits: int, error_bits: int, trace: tuple[int, int], mult
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest", "floor"])
 def test_sums_and_products_that_leave_32_bits_are_equal(rounding: str) -> None:
     bits = itertools.product((8, 12, 14, 16), (12, 14, 16), ((8, 8), (13, 13), (16, 16), (8, 24)), (1, 15, 255))
-    for weight_bits, error_bits, trace, multiplier in bits:
+    for weight_bits, error_bits, (trace_bits, frac_trace), multiplier in bits:
+        trace = trace_bits, min(frac_trace, 31 - error_bits)  # the sum D must fit 32 bits
         case = extreme_case(weight_bits, error_bits, trace, multiplier, rounding)
         statistics = Statistics()
         assert compare(case, statistics) == [], (weight_bits, error_bits, trace, multiplier)

@@ -160,7 +160,7 @@ def make_activity(spec: CoreSpec, moments: list[Moment], gradients: list[list[li
     for number, moment in enumerate(moments):
         for i, layer in enumerate(spec.layers):
             hit, step = moment.events[i], number % T
-            add(step, i, events=len(hit), graded_events=sum(m != 1 for m in hit.values()))
+            add(step, i, events=len(hit), graded_events=sum(m != 1 for m in hit.values()), deliver_taps=len(hit))
             add(step, i, spikes=sum(moment.fired[i]) if layer.kind == "dense" else 0)
             if not learning:
                 continue
@@ -170,8 +170,11 @@ def make_activity(spec: CoreSpec, moments: list[Moment], gradients: list[list[li
             draws = rows * sum(any(signal[j] for j in word) for word in chunks(layer.n_out, R))
             add(step, i, psi_nonzero=sum(moment.psi[i]) if layer.kind == "dense" else 0)
             add(step, i, signal_nonzero=sum(signal), signal_words=words, signal_steps=any(signal))
+            add(step, i, psi_rows=below, psi_taps=below, all_tap_words=layer.n_in * words)
+            add(step, i, all_tap_products=layer.n_in * sum(signal))
             add(step, i, error_rows=below * any(signal), error_words=below * words, error_products=below * sum(signal))
-            add(step, i, presynaptic_rows=rows, update_rows=rows * any(signal))
+            add(step, i, presynaptic_rows=rows, presynaptic_taps=rows, weight_words=rows * words)
+            add(step, i, update_rows=rows * any(signal))
             add(step, i, update_words=rows * words, update_products=rows * sum(signal))
             add(step, i, random_advances=draws if spec.update == "immediate" else 0)
             if spec.credit == "trace" and layer.keeps_trace:

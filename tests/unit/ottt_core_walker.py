@@ -60,7 +60,7 @@ class Walker:
         return 22 if self.index == len(self.spec.layers) - 1 else 16
 
     def signal_bits(self, index: int) -> int:
-        return 13 if self.spec.credit == "unroll" and index < len(self.spec.layers) - 1 else 9
+        return 13 if self.spec.credit == "unroll" and self.spec.layers[index].leak_kind != "none" else 9
 
     def deliver(self, index: int, moment: Moment) -> None:
         layer = self.at("deliver", index)
@@ -88,6 +88,8 @@ class Walker:
                 self.rmw("neuron", L * 24)  # 22 + ⌈log2 3⌉
                 for _ in word:
                     self.op("add", 24)
+                    if layer.leak_kind != "none":
+                        self.leak(layer.leak_kind, 22)
                 continue
             for j in word:
                 self.op("compare", 16)
@@ -115,8 +117,12 @@ class Walker:
                     self.op("add", 7)
 
     def softmax(self, index: int) -> None:
-        self.at("error", index)
+        layer = self.at("error", index)
+        carries = self.spec.credit == "unroll" and layer.leak_kind != "none"
         for _ in range(5):
+            if carries:  # the error of the readout is carried back in time too
+                self.leak(layer.leak_kind, 13)
+                self.op("add", 13)
             for key, *widths in (
                 ("compare", 22), ("add", 22), ("shift", 22), ("lut", 8, 16), ("add", 19), ("div", 22, 19), ("add", 9),
             ):  # fmt: skip
@@ -125,7 +131,7 @@ class Walker:
                 for key, *widths in (("mul", 22, 12),) * 3 + (("add", 34),) * 2 + (("div", 34, 12),):
                     self.op(str(key), *map(int, widths))
         for _ in range(2):  # words of 5 classes
-            self.op("error_write", L * 9)
+            self.rmw("error", L * 13) if carries else self.op("error_write", L * 9)
 
     def active(self, signal: list[bool], word: range) -> list[int]:
         """Columns of a word that are worked on."""

@@ -17,9 +17,12 @@ from neurochip.errors import UserError
 from neurochip.events import EventDataset
 from neurochip.fixed_point import QFormat, quantise
 from neurochip.network import calibrate
-from neurochip.network.calibrate import Prepared, epoch_order, prepare
+from neurochip.network.calibrate import Prepared, epoch_order, integer_weights, prepare
+from neurochip.network.initial import Events, mean_input
+from neurochip.network.resolve import Lanes, core_spec
+from neurochip.network.rule_layers import rule_layers
 from neurochip.network.shape import Fracs, layer_shapes
-from neurochip.rules.presets import RULES
+from neurochip.rules.presets import RULES, Rule, find_rule
 
 FRACS = st.integers(0, 24)
 
@@ -49,6 +52,87 @@ def test_the_rule_decides_neither_weights_nor_formats() -> None:
     base = prepared()
     for rule in RULES:
         assert same(base, prepared(learning__rule=rule.name, run__rules=[rule.name])), rule.name
+
+
+EVERY = [*RULES, *map(find_rule, ("spike/feedback/sample", "trace/local(1)/deferred(2)"))]
+
+
+def prepared_for(rules: list[Rule], data: EventDataset | None = None, **changes: Any) -> Prepared:
+    experiment = tiny.tiny_experiment(**changes)
+    data = tiny_data() if data is None else data
+    return prepare(experiment, layer_shapes(experiment, data.n_inputs, 3), data, rules)
+
+
+def test_heads_and_feedback_leave_the_weights_of_the_network_and_are_the_same_under_every_rule() -> None:
+    base, everything = prepared(), prepared_for(EVERY)
+    for one, other in zip(base.weights, everything.weights, strict=True):
+        assert np.array_equal(one, other)
+    assert everything.weight_std == base.weight_std
+    assert (everything.fracs.weight, everything.fracs.membrane) == (base.fracs.weight, base.fracs.membrane)
+    assert (set(everything.heads), set(everything.feedback)) == ({0}, {0, 1})
+    for rule in EVERY:
+        alone = prepared_for([rule])
+        for index, weights in alone.heads.items():
+            assert np.array_equal(weights, everything.heads[index])
+            assert alone.fracs.heads[index] == everything.fracs.heads[index]
+        for index, weights in alone.feedback.items():
+            assert np.array_equal(weights, everything.feedback[index])
+
+
+def test_heads_and_feedback_are_as_wide_as_their_layer_is_active() -> None:
+    result = prepared_for(EVERY)
+    assert result.head_std[0] == result.feedback_std[0] == result.weight_std[1]  # all take the events of layer 0
+    assert result.feedback_std[1] == result.weight_std[2]
+    for weights in (*result.heads.values(), *result.feedback.values()):
+        assert not weights[-1].any()
+        assert weights[:-1].all()
+
+
+def test_formats_of_errors_and_traces_hold_every_spatial_credit_of_the_comparison() -> None:
+    base, everything = prepared().fracs, prepared_for(EVERY, learning__trace_filter=3).fracs
+    assert all(one >= other for one, other in zip(base.error, everything.error, strict=True))
+    assert everything.trace[:2] < base.trace[:2]  # a filtered trace is larger
+    assert everything.trace[2] == base.trace[2]
+
+
+@pytest.mark.parametrize("layers", [None, [
+    {"kind": "conv2d", "channels": 4, "kernel": 3, "name": "a"}, {"kind": "avgpool", "kernel": 2},
+    {"kind": "conv2d", "channels": 3, "kernel": 1, "bias": False}, {"kind": "dense", "neurons": 5, "recurrent": True},
+    {"kind": "readout", "leak_shift": 2},
+]])  # fmt: skip
+def test_every_rule_resolves_to_legal_formats_and_weights_of_its_shape(layers: list[dict[str, Any]] | None) -> None:
+    changes = {"learning__learning_rate": 0.25} | ({"network__layers": layers} if layers else {})
+    experiment, data = tiny.tiny_experiment(**changes), tiny_data()
+    shapes = layer_shapes(experiment, data.n_inputs, 3, (2, tiny.WIDTH, tiny.WIDTH))
+    result = prepare(experiment, shapes, data, EVERY)
+    for rule in EVERY:
+        spec = core_spec(experiment, rule, shapes, result.fracs, Lanes(16, 16))
+        codes = integer_weights(spec, result.of_layers(rule_layers(experiment, rule, shapes)))
+        for layer, values in zip(spec.layers, codes, strict=True):
+            assert values.shape == (layer.n_weight_rows + layer.n_bias_rows, layer.columns)
+            assert 32 <= np.abs(values).max() <= 127
+
+
+def test_the_mean_input_of_a_convolution_is_that_of_its_neurons() -> None:
+    conv = {"kind": "conv2d", "channels": 6, "kernel": 2, "padding": 1, "groups": 2}
+    layers = [{"kind": "avgpool", "kernel": 2}, conv, {"kind": "readout"}]
+    experiment, data = tiny.tiny_experiment(network__layers=layers), tiny_data()
+    (shape, _) = layer_shapes(experiment, 50, 3, (2, 5, 5))
+    assert shape.conv is not None
+    (connection,) = shape.inputs
+    per_neuron = np.zeros(shape.n_out)
+    for address in data.addresses:
+        at = connection.address(int(address))
+        for _, block in () if at is None else shape.conv.taps(at):
+            per_neuron[block * shape.columns : (block + 1) * shape.columns] += (1 / 4) ** 2
+    events = Events({-1: np.bincount(data.addresses, minlength=50)}, data.n_samples * data.n_steps)
+    assert mean_input(shape, 0, events) == pytest.approx(per_neuron.mean() / events.cells)
+
+
+def test_a_large_network_is_measured_a_few_samples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepared_for(EVERY)
+    monkeypatch.setattr(calibrate, "PROBED_CELLS", 1)
+    assert same(whole, prepared_for(EVERY))
 
 
 def test_only_the_first_samples_of_the_first_epoch_are_looked_at() -> None:
@@ -151,6 +235,24 @@ def test_given_fracs_and_spreads_need_no_pass(monkeypatch: pytest.MonkeyPatch) -
     assert same(first, second)
     with pytest.raises(pytest.fail.Exception):
         prepared(**complete)
+
+
+def test_given_formats_and_spreads_of_heads_and_feedback_need_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepared_for(EVERY)
+    signals = ("weight", "membrane", "trace", "error")
+    complete: dict[str, Any] = {f"precision__{name}__frac": list(getattr(first.fracs, name)) for name in signals}
+    complete |= {
+        "precision__heads": {str(index): head._asdict() for index, head in first.fracs.heads.items()},
+        "precision__feedback": {str(index): frac for index, frac in first.fracs.feedback.items()},
+        "network__head_std": {str(index): std for index, std in first.head_std.items()},
+        "network__feedback_std": {str(index): std for index, std in first.feedback_std.items()},
+        "network__weight_std": list(first.weight_std),
+    }
+    monkeypatch.setattr(calibrate, "_float_core", lambda *_: pytest.fail("a pass was made"))
+    second = prepared_for(EVERY, **complete)
+    assert same(first, second)
+    assert (first.head_std, first.feedback_std) == (second.head_std, second.feedback_std)
+    assert np.array_equal(first.heads[0], second.heads[0])
 
 
 def test_no_training_sample_is_refused() -> None:

@@ -40,6 +40,24 @@ def test_the_tables_of_an_experiment_are_toml_and_give_it_back() -> None:
     assert parse(tomllib.loads(tomli_w.dumps(experiment.to_tables()))) == experiment
 
 
+def test_every_kind_of_layer_and_option_is_toml_and_comes_back() -> None:
+    tables = {
+        "network": {"input_shape": [2, 8, 8], "head_std": {"0": 0.5}, "feedback_std": {"1": 0.25}, "layers": [
+            {"kind": "conv2d", "channels": 3, "kernel": [3, 1], "stride": 2, "padding": [1, 0], "name": "a"},
+            {"kind": "sumpool", "kernel": 2}, {"kind": "avgpool"}, {"kind": "flatten"},
+            {"kind": "dense", "neurons": 3, "recurrent": True, "name": "b"}, {"kind": "add", "layer": "b"},
+            {"kind": "readout", "leak_shift": 3}]},
+        "learning": {"rule": "e-prop", "unroll": 3, "block": 2, "window": 6, "feedback": "symmetric",
+                     "head_pool": "sum", "head_pool_kernel": 2, "train_heads": False,
+                     "trace_filter": "readout", "loss_start": 2, "update_every": 3, "momentum_shift": 4,
+                     "halve_every": 5, "rates": {"trace / local( 2 )/sample": 0.5}},
+        "precision": {"heads": {"0": {"weight": 1, "readout": 2, "trace": 3, "error": 4}}, "feedback": {"1": 5}},
+    }  # fmt: skip
+    experiment = parse(tables)
+    assert parse(tomllib.loads(tomli_w.dumps(experiment.to_tables()))) == experiment
+    assert experiment.learning.rates == {"trace/local(2)/sample": 0.5}
+
+
 @pytest.mark.parametrize("word", ["fixed", "float", "float32"])
 def test_a_word_for_precision_is_its_arithmetic(word: str) -> None:
     assert parse({"precision": word}).precision.arithmetic == word
@@ -80,6 +98,42 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "unknown layer": ({"network": {"layers": [{"kind": "conv"}]}}, ("network.layers.0", "dense", "readout")),
     "weight_std of another length": ({"network": {"weight_std": [0.1]}}, ("one value per layer, 2",)),
+    "average over no power of two": (
+        {"network": {"layers": [{"kind": "avgpool", "kernel": [2, 3]}, {"kind": "readout"}]}},
+        ("network.layers.0", "kernel = [2, 3]", "power of two", "sumpool"),
+    ),
+    "a kernel of three": (
+        {"network": {"layers": [{"kind": "sumpool", "kernel": [2, 3, 4]}, {"kind": "readout"}]}},
+        ("network.layers.0.kernel", "[2, 3, 4]"),
+    ),
+    "an add of nothing": (
+        {"network": {"layers": [{"kind": "dense", "neurons": 3, "name": "a"}, {"kind": "add", "layer": "b"},
+                                {"kind": "readout"}]}},
+        ("layers.1.layer = 'b'", "'input', 'a'"),
+    ),
+    "an add of a later layer": (
+        {"network": {"layers": [{"kind": "add", "layer": "a"}, {"kind": "dense", "neurons": 3, "name": "a"},
+                                {"kind": "readout"}]}},
+        ("layers.0.layer = 'a'", "'input'"),
+    ),
+    "a name twice": (
+        {"network": {"layers": [{"kind": "dense", "neurons": 3, "name": "a"}] * 2 + [{"kind": "readout"}]}},
+        ("name = 'a'", "every name once"),
+    ),
+    "the name of the input": (
+        {"network": {"layers": [{"kind": "dense", "neurons": 3, "name": "input"}, {"kind": "readout"}]}},
+        ("name = 'input'", "not 'input'"),
+    ),
+    "a map of two": ({"network": {"input_shape": [3, 4]}}, ("network.input_shape",)),
+    "no step with a loss": (
+        {"task": {"steps": 6}, "learning": {"loss_start": 5, "update_every": 4}},
+        ("learning.loss_start = 5", "learning.update_every = 4", "none of 6 steps"),
+    ),
+    "an illegal point": ({"learning": {"rule": "trace/backprop/window(3)"}}, ("learning.rule", "needs unroll(K)")),
+    "a point twice": (
+        {"run": {"rules": ["trace/local(2)/sample", "trace / local(2) / sample"]}}, ("run.rules", "once")
+    ),
+    "a filter of nothing": ({"learning": {"trace_filter": "membrane"}}, ("learning.trace_filter", "'membrane'")),
     "missing neurons": (
         {"network": {"layers": [{"kind": "dense"}, {"kind": "readout"}]}}, ("network.layers.0.neurons is missing",)
     ),

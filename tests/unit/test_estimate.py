@@ -13,7 +13,8 @@ import pytest
 import tiny_experiment as tiny
 
 from neurochip.errors import UserError
-from neurochip.estimate import SCHEMA, Asked, cost_from_rates, cost_of_run
+from neurochip.estimate import Asked, cost_from_rates, cost_of_run
+from neurochip.estimate_document import SCHEMA
 from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import named_network
 from neurochip.network.shape import layer_shapes

@@ -14,10 +14,12 @@ import pytest
 
 from neurochip.activity import FIELDS
 from neurochip.errors import UserError
+from neurochip.microarch import ottt_core_error
 from neurochip.microarch import ottt_core_forward as forward
 from neurochip.microarch import ottt_core_learning as learning
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.ottt_core_site import Site, Work
+from neurochip.topology import Connection
 
 SEEN = {
     "trace_words": 9,
@@ -47,13 +49,8 @@ def site(
     for memory, latency in (rho or {}).items():
         chip.memories[memory] = dataclasses.replace(chip.memories[memory], read_latency_cycles=latency)
     chip = given.without(chip, *off_chip) if off_chip else chip
-    found: Site | None = None
-    for layer in range(index + 1):
-        found = Site(
-            layer, spec, chip, gates, NOTHING | SEEN, NOTHING | APPLIED, found, 2, 2, True, frozenset(off_chip)
-        )
-    assert found is not None
-    return found
+    seen, applied = NOTHING | SEEN, NOTHING | APPLIED
+    return Site(index, spec, chip, gates, seen, applied, 2, 2, True, frozenset(off_chip), (0, 0, 0))
 
 
 def clocks(work: Work) -> tuple[int, dict[str, int]]:
@@ -90,8 +87,12 @@ def test_fire_of_the_readout_by_hand(ports: str, cycles: int, stalls: dict[str, 
 
 
 def softmax(rule: str, **changes: object) -> tuple[int, dict[str, int]]:
-    """Clocks of the readout without the way back through it."""
-    return clocks(learning.error(dataclasses.replace(site(rule, index=2, **changes), below=None)))  # type: ignore[arg-type]
+    """Clocks of the readout without the way back through it: the layer before it is cut off."""
+    whole = site(rule, index=2, **changes)  # type: ignore[arg-type]
+    cut = Connection(source=1, channels=6, carries_error=False)
+    layers = (*whole.spec.layers[:2], dataclasses.replace(whole.layer, inputs=(cut,)))
+    spec = dataclasses.replace(whole.spec, layers=layers)
+    return clocks(ottt_core_error.error(dataclasses.replace(whole, spec=spec)))
 
 
 def test_softmax_by_hand() -> None:
@@ -110,13 +111,14 @@ def test_softmax_by_hand() -> None:
     ],
 )
 def test_error_by_hand(ports: str, cycles: int, stalls: dict[str, int]) -> None:
-    assert clocks(learning.error(site("ottt-o", ports=ports))) == (cycles, stalls)
-    assert clocks(learning.error(site("bptt", ports=ports))) == (cycles + 2, stalls)  # valid bits of δ, per sample
+    assert clocks(ottt_core_error.error(site("ottt-o", ports=ports))) == (cycles, stalls)
+    # Valid bits of δ, per sample.
+    assert clocks(ottt_core_error.error(site("bptt", ports=ports))) == (cycles + 2, stalls)
 
 
 def test_error_of_a_slow_synapse_memory_by_hand() -> None:
     # λ_E = 3 + 2 + 12 = 17, q = 9: 20 + 6·(3 + 12·2).
-    assert learning.error(site("ottt-o", rho={"synapse": 3})).cycles == 182
+    assert ottt_core_error.error(site("ottt-o", rho={"synapse": 3})).cycles == 182
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_error_with_weights_in_dram_by_hand(gates: Gates, row_words: int, rows: 
     there = site("ottt-o", gates=gates, off_chip=("synapse",), rho={"synapse": 4})
     stalls = {"scan": 18, "port": 18, "latency": 96, "dram": 11 * rows}
     expected = {cause: number for cause, number in stalls.items() if number}
-    assert clocks(learning.error(there)) == (row_words + 6 * 25 + 11 * rows, expected)
+    assert clocks(ottt_core_error.error(there)) == (row_words + 6 * 25 + 11 * rows, expected)
 
 
 @pytest.mark.parametrize(

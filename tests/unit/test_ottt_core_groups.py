@@ -19,8 +19,9 @@ import pytest
 from neurochip.activity import FIELD_INDEX, N_FIELDS, Activity, SampleTrace
 from neurochip.counters import STALL_CAUSES
 from neurochip.errors import UserError
+from neurochip.microarch.forward_group import groups
 from neurochip.microarch.ottt_core import count
-from neurochip.microarch.ottt_core_groups import forward_cycles_of, forward_totals, groups
+from neurochip.microarch.ottt_core_groups import forward_cycles_of, forward_totals
 from neurochip.microarch.sampling import student_quantile
 from neurochip.spec import CoreSpec
 
@@ -151,21 +152,21 @@ def ticked(trace: SampleTrace, spec: CoreSpec, chip: given.Chip, sample: int) ->
                 delivered_after=latency + (neuron.ports == "1rw" and latency % 2 == 0),
                 fired_after=neuron.read_latency_cycles + chip.pipeline_latency_cycles,
                 fifo_events=chip.memories["event_fifo"].words,
-                words=words[index],
                 first_word=sum(words[:index]),
                 first_word_below=sum(words[: index - 1]) if index else 0,
                 bank_words=neuron.bank_words,
-                bias=layer.bias,
+                bias=tuple(range(words[index])) if layer.bias else (),
                 burst=chip.dram.latency_cycles + words[index] * -(-chip.lanes * 8 // chip.dram.bus_bits)
                 if spilled and chip.dram
                 else 0,
             )
             bits = trace.bitmaps[f"event/{index}"][sample, step]
+            row = (tuple(range(words[index])),)
             if index == 0:
-                total += ticks.run_group(rules, None, int(bits.sum()))
+                total += ticks.run_group(rules, (), row * int(bits.sum()))
             else:
-                spikes = [int(bits[k : k + chip.lanes].sum()) for k in range(0, len(bits), chip.lanes)]
-                total += ticks.run_group(rules, spikes)
+                spikes = [row * int(bits[k : k + chip.lanes].sum()) for k in range(0, len(bits), chip.lanes)]
+                total += ticks.run_group(rules, spikes, ())
     return total
 
 

@@ -52,7 +52,7 @@ def test_the_rate_of_a_rule_is_its_own_then_the_common_one_then_the_default() ->
 
 @EVERY_RULE
 def test_only_rules_that_accumulate_have_a_batch(rule: Rule) -> None:
-    expected = 6 if rule.name in ("sltt", "ottt-a", "bptt") else 1
+    expected = 6 if rule.name in ("sltt", "ottt-a", "bptt", "e-prop") else 1
     assert batch_of(tiny.tiny_experiment(learning__batch=6), rule) == expected
 
 
@@ -122,8 +122,10 @@ def test_gradients_hold_the_products_exactly_unless_told_otherwise(rule: str, ex
 )  # fmt: skip
 def test_only_trace_rules_keep_traces_and_only_where_asked(changes: dict[str, Any], expected: list[bool]) -> None:
     for rule in RULES:
-        kept = [layer.keeps_trace for layer in integers(rule, **changes).layers]
-        assert kept == (expected if rule.temporal == "trace" else [False] * 3), rule.name
+        first, second, *attached, readout = (layer.keeps_trace for layer in integers(rule, **changes).layers)
+        kept = expected if rule.temporal == "trace" else [False] * 3
+        assert [first, second, readout] == kept, rule.name
+        assert attached == ([kept[2]] if rule.spatial == "local" else [False] * len(attached)), rule.name
 
 
 def test_a_trace_of_the_readout_leaks_as_the_last_hidden_layer() -> None:

@@ -140,7 +140,7 @@ def test_a_checkpoint_that_fails_half_way_leaves_the_last_one(tmp_path: Path, mo
     def fails(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(run_directory, "_write_activities", fails)
+    monkeypatch.setattr(run_directory, "write_activities", fails)
     with pytest.raises(OSError, match="disk full"):
         directory.save_state("b", make_state(2))
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

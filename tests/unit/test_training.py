@@ -15,6 +15,7 @@ import pytest
 import tiny_experiment as tiny
 
 from neurochip.activity import FIELD_INDEX
+from neurochip.errors import UserError
 from neurochip.experiment import _Workers
 from neurochip.listener import Silent
 from neurochip.network.calibrate import epoch_order
@@ -133,13 +134,76 @@ def test_a_run_that_continues_from_the_state_of_an_epoch_ends_the_same(rule: str
     run, states = run_of(setup, kind), []
 
     def keep(state: TrainingState) -> None:
-        states.append(TrainingState(list(state.weights), state.registers, list(state.epochs), state.subset))
+        states.append(dataclasses.replace(state, epochs=list(state.epochs)))
 
     whole = train(setup.core(run, None), make_training(setup, n_epochs=3, on_epoch=keep), None)
     assert [len(state.epochs) for state in states] == [1, 2, 3]
     assert not np.array_equal(states[0].weights[0], states[1].weights[0])
     for state in states:  # the last one has only the test left to do
         assert_same(whole, train(setup.core(run, None), make_training(setup, n_epochs=3), state))
+
+
+@pytest.mark.parametrize("kind", ["fixed", "float"])
+def test_momentum_lives_on_in_a_run_that_continues(kind: str, make_setup) -> None:
+    setup = make_setup("ottt-a", learning__momentum_shift=2, learning__learning_rate=1.0)
+    run, states = run_of(setup, kind), []
+
+    def keep(state: TrainingState) -> None:
+        states.append(dataclasses.replace(state, epochs=list(state.epochs)))
+
+    whole = train(setup.core(run, None), make_training(setup, n_epochs=3, on_epoch=keep), None)
+    assert any(velocity.any() for velocity in states[0].velocities)
+    for state in states:
+        assert_same(whole, train(setup.core(run, None), make_training(setup, n_epochs=3), state))
+    lost = dataclasses.replace(states[0], velocities=[], epochs=states[0].epochs[:1])
+    other = train(setup.core(run, None), make_training(setup, n_epochs=3), lost)
+    assert not all(np.array_equal(a, b) for a, b in zip(whole.weights, other.weights, strict=True))
+
+
+@pytest.mark.parametrize("momentum", [0, 1])
+@pytest.mark.parametrize("kind", ["fixed", "float"])
+def test_a_halved_rate_is_that_of_a_run_which_continues_at_half_the_rate(kind: str, momentum: int, make_setup) -> None:
+    changes = {"learning__momentum_shift": momentum, "learning__learning_rate": 0.5, "learning__epochs": 4}
+    setup, half = make_setup("ottt-a", **changes), make_setup("ottt-a", **changes | {"learning__learning_rate": 0.25})
+    run, states = run_of(setup, kind), []
+
+    def keep(state: TrainingState) -> None:
+        states.append(dataclasses.replace(state, epochs=list(state.epochs)))
+
+    train(setup.core(run, None), make_training(setup, n_epochs=2, on_epoch=keep), None)
+    expected = train(half.core(run, None), make_training(setup, n_epochs=4), states[1])
+    halving = make_setup("ottt-a", learning__halve_every=2, **changes)
+    cores = []
+
+    def core_at(epoch: int) -> Any:
+        cores.append(epoch)
+        return halving.core(run, None, epoch)
+
+    fields = {"n_epochs": 4, "halve_every": 2, "core_at": core_at}
+    assert_same(expected, train(halving.core(run, None), make_training(setup, **fields), None))
+    assert cores == [2]
+    plain = train(setup.core(run, None), make_training(setup, n_epochs=4), None)
+    assert not all(np.array_equal(a, b) for a, b in zip(plain.weights, expected.weights, strict=True))
+
+
+def test_a_job_continues_at_the_rate_of_its_next_epoch(make_setup) -> None:
+    changes = {"learning__epochs": 4, "learning__halve_every": 1, "learning__learning_rate": 1.0}
+    setup = make_setup("ottt-o", **changes)
+    run, stop = run_of(setup), threading.Event()
+    states: list[TrainingState] = []
+    directory = SimpleNamespace(
+        state=lambda key: None if not states else dataclasses.replace(states[0], epochs=list(states[0].epochs)),
+        save_state=lambda key, state: states.append(dataclasses.replace(state, epochs=list(state.epochs))),
+    )
+    whole = setup.job(run, None, directory, stop, Silent())()
+    del states[1:]
+    assert len(states[0].epochs) == 1
+    assert_same(whole, setup.job(run, None, directory, stop, Silent())())
+
+
+def test_a_rate_that_no_shift_realises_is_refused_before_the_run(make_setup) -> None:
+    with pytest.raises(UserError, match="shift of the weight update"):
+        make_setup("ottt-o", learning__halve_every=1, learning__epochs=40)
 
 
 def test_a_stop_ends_the_run_before_its_next_portion_and_keeps_the_last_epoch(make_setup) -> None:

@@ -12,11 +12,10 @@ from neurochip import experiment as story
 from neurochip.config import Experiment, parse_experiment
 from neurochip.events import Recordings, write_recordings
 from neurochip.experiment import Report
-from neurochip.rules.presets import RULES
 
 WIDTH, N_CLASSES, N_STEPS, DURATION_US = 5, 3, 4, 4000
 SPLITS = {"train": 18, "validation": 6, "test": 9}
-ALL_RULES = [rule.name for rule in RULES]
+ALL_RULES = ["infer", "sltt-o", "ottt-o", "bptt-o", "sltt", "ottt-a", "bptt"]
 
 TABLES: dict[str, Any] = {
     "task": {"name": "events-h5", "path": "tiny.h5", "steps": N_STEPS},

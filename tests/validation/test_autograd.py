@@ -80,11 +80,16 @@ def test_stored_numbers_are_what_torch_computes_today() -> None:
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    for index, stored in enumerate(CASES):
-        case = script.make_case(index)
-        assert case == {key: stored[key] for key in case}
-        for gradient, expected in zip(script.autograd(case)["gradients"], stored["gradients"], strict=True):
-            np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-12)
+    networks = json.loads((STORED.parent / "autograd_networks.json").read_text())["cases"]
+    for cases, make, run in (
+        (CASES, script.make_case, script.autograd),
+        (networks, script.make_network, script.network_autograd),
+    ):
+        for index, stored in enumerate(cases):
+            case = make(index)
+            assert case == {key: stored[key] for key in case}
+            for gradient, expected in zip(run(case)["gradients"], stored["gradients"], strict=True):
+                np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-12)
 
 
 DETACHED = [case for case in CASES if case["reset_path"] == "detached"]

@@ -28,14 +28,15 @@ NEVER = 1 << 60
 
 # State of a group. DELIVER: rows taken out of the FIFO and the clock of the last one, whether the bias row is still to
 # come, first clocks of the last two rows, first clock after the last word begun. FIRE: events pushed, word, what is
-# next for it and in which clock, spikes of it still to push, last clock with a write or push.
+# next for it and in which clock, spikes of it still to push, last clock with a write or push. The events that wait in a
+# buffer are one more word, pushed after those of FIRE.
 TAKEN, POPPED, BIAS, BEGAN, BEGAN_BEFORE, FREE, PUSHED, WORD, NEXT, CLOCK, LEFT, ENDED = range(12)
 N_STATE = 12
 READ, WRITE, PUSH = range(3)
 
 
 class Timing(NamedTuple):
-    """One group: DELIVER of a layer, and FIRE of the layer below (group 0: the host buffer that fills the FIFO).
+    """One group: DELIVER of a dense layer, and FIRE of the hidden layer below, if one fires beside it.
 
     Attributes:
         ii: clocks of a slot of the neuron memory: 2 if it has one port for both directions, else 1.
@@ -43,7 +44,7 @@ class Timing(NamedTuple):
         fire_latency: φ, from the read of a word to its result.
         fifo_events: F.
         words, first_word: W of the layer, and the address of its first neuron word.
-        words_below, first_word_below: the same of the layer below; 0 words in group 0.
+        words_below, first_word_below: the same of the layer that fires; 0 words without one.
         bank_words: neighbouring neuron words in a bank.
         bias: 1 if the layer has a bias row, else 0.
         burst: clocks in which a row comes from DRAM; 0 if the weights are on the chip.
@@ -149,10 +150,21 @@ def push_spike(
         state[PUSHED] += 1
         state[LEFT] -= 1
         return
-    clocks[FIFO_FULL] += 1
+    waited = 1
     if state[NEXT] == PUSH and state[POPPED] != clock:
-        clocks[FIFO_FULL] += next_take - clock
+        waited += next_take - clock
         state[CLOCK] = next_take
+    if state[WORD] < timing.words_below:  # a buffer does not stall
+        clocks[FIFO_FULL] += waited
+
+
+@jit
+def next_word(timing: Timing, state: NDArray[np.int64], spikes: NDArray[np.int64]) -> None:
+    """Go on to the next word of FIRE; after the last one to what waits in a buffer, which is only pushed."""
+    state[WORD] += 1
+    state[NEXT] = READ
+    if state[WORD] == timing.words_below:
+        state[NEXT], state[LEFT] = PUSH, spikes[state[WORD]]
 
 
 @jit
@@ -183,9 +195,9 @@ def fire_step(
     if state[LEFT] > 0:
         push_spike(timing, state, pushes, next_take, clocks)
     if state[NEXT] == PUSH and state[LEFT] == 0:
-        state[ENDED] = state[CLOCK]
-        state[WORD] += 1
-        state[NEXT] = READ
+        if state[WORD] < timing.words_below:
+            state[ENDED] = state[CLOCK]
+        next_word(timing, state, spikes)
     state[CLOCK] += 1
 
 
@@ -197,16 +209,13 @@ def run_group(
     pushes: NDArray[np.int64],
     clocks: NDArray[np.int64],
 ) -> None:
-    """Add the clocks of one group to `clocks`; `spikes`: per word of the layer below, in group 0 the events."""
+    """Add the clocks of one group to `clocks`; `spikes`: per word of the layer that fires, then events in a buffer."""
     state[:] = 0
     state[BIAS] = timing.bias
     state[POPPED] = state[BEGAN] = state[BEGAN_BEFORE] = -NEVER
-    state[ENDED] = -1
-    from_host = timing.words_below == 0
-    if from_host:  # events wait in a buffer, as the spikes of one word that is already written
-        state[NEXT], state[LEFT] = PUSH, spikes[0]
-    words = 1 if from_host and spikes[0] else timing.words_below
-    not_counted = clocks[FIFO_FULL]
+    state[ENDED] = state[WORD] = -1
+    next_word(timing, state, spikes)
+    words = timing.words_below + (1 if spikes[timing.words_below] else 0)
     while True:
         take = next_row(timing, state, pushes)
         if state[WORD] < words and take > state[CLOCK]:
@@ -215,9 +224,7 @@ def run_group(
             break
         else:
             take_row(timing, state, pushes, clocks)
-    fire = 0 if from_host else state[ENDED] + 1
-    if from_host:
-        clocks[FIFO_FULL] = not_counted
+    fire = state[ENDED] + 1
     end = max(state[FREE] - 1 + timing.deliver_latency + 1 if state[FREE] else 0, fire)
     clocks[FIRE] += fire
     clocks[DELIVER] += end - fire
@@ -230,7 +237,7 @@ def run_groups(timing: Timing, spikes: NDArray[np.int64], clocks: NDArray[np.int
 
     Args:
         timing: of all of them.
-        spikes: [groups, words of the layer below]; group 0: [groups, 1], the events.
+        spikes: [groups, words of the layer that fires + 1]; the last column: events that wait in a buffer.
         clocks: [groups, N_COLUMNS], added to.
     """
     state = np.zeros(N_STATE, dtype=np.int64)

@@ -6,17 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neurochip.reference.clock.apply import Apply
-from neurochip.reference.clock.error import BackInSpace, ClearDeltas
-from neurochip.reference.clock.forward_group import Fire, ForwardGroup, HostBuffer
+from neurochip.reference.clock.error import ClearDeltas, back_in_space
+from neurochip.reference.clock.forward_group import ForwardGroup
+from neurochip.reference.clock.gate import Gate
 from neurochip.reference.clock.history import History
-from neurochip.reference.clock.layout import ChipShape, Gates
 from neurochip.reference.clock.machine import Machine
 from neurochip.reference.clock.memory import AccessCounts
-from neurochip.reference.clock.readout import FireReadout, Softmax, WriteError
+from neurochip.reference.clock.network import (
+    Gates,
+    check_network,
+    error_ways,
+    groups,
+    hidden_layers,
+    learning_layers,
+    readouts,
+    recurrent_way,
+)
+from neurochip.reference.clock.readout import FireReadout, Softmax, error_of_step
+from neurochip.reference.clock.schedule import Applies
+from neurochip.reference.clock.shapes import ChipShape
 from neurochip.reference.clock.trace import Trace
 from neurochip.reference.clock.update import Update
-from neurochip.reference.core.checks import GoldenSample, check_rule, check_sample
-from neurochip.reference.core.memory import keeps_trace
+from neurochip.reference.clock.update_tiles import UpdateTiles
+from neurochip.reference.core.checks import GoldenSample, check_sample
 from neurochip.spec import CoreSpec
 
 Rows = list[list[int]]
@@ -48,7 +60,7 @@ class ClockCore:
 
     Args:
         spec: resolved integers of the network, its formats and its rule.
-        weights: [layer][N_in + 1][N_out], last row the bias (0 where the layer has none).
+        weights: [layer][rows and bias rows][columns], bias rows last (0 where the layer has none).
         chip: lanes, widths, latencies and memories (see `ChipShape`).
         gates: which zeros are skipped.
 
@@ -59,21 +71,34 @@ class ClockCore:
     def __init__(
         self, spec: CoreSpec, weights: Sequence[Sequence[Sequence[int]]], chip: ChipShape, gates: Gates
     ) -> None:
-        check_rule(spec)
+        spec.check()
+        check_network(spec, gates)
         self.spec = spec
         self.machine = Machine(spec, weights, chip, gates)
+        self._ways = error_ways(spec)
+        self._fed_directly = {
+            spec.connections(way.layer)[way.numbers[0]].source for way in self._ways.values() if way.direct
+        }
         self._samples_in_batch = 0
 
     @property
     def weights(self) -> list[Rows]:
-        """The image of the synapse memory [layer][N_in + 1][N_out]; the bias row of a layer without bias is 0."""
-        return self._matrices("synapse")
+        """The image of the synapse memory, shaped as given; absent bias rows are 0.
+
+        Layers that lie in no memory, as the rule does not need them, are as given.
+        """
+        return self._matrices("synapse", self.machine.layout.given)
 
     @property
     def gradients(self) -> list[Rows]:
-        """The image of the gradient memory, shaped like the weights; empty unless the update accumulates."""
-        accumulates = self.spec.credit != "none" and self.spec.update == "accumulate"
-        return self._matrices("gradient") if accumulates else []
+        """The image of the gradient memory, shaped like the weights, 0 of layers that do not learn.
+
+        Empty unless the update accumulates.
+        """
+        if self.spec.credit == "none" or self.spec.update != "accumulate":
+            return []
+        given = self.machine.layout.given
+        return self._matrices("gradient", [[[0] * len(row) for row in rows] for rows in given])
 
     @property
     def registers(self) -> list[list[int]]:
@@ -85,23 +110,35 @@ class ClockCore:
         for random, values in zip(self.machine.random, registers, strict=True):
             random.registers[:] = values
 
+    def set_velocities(self, velocities: Sequence[Sequence[Sequence[int]]]) -> None:
+        """Put back V, [layer][row][column], saved between epochs, and the bits of the words that hold something."""
+        for index, given in enumerate(velocities):
+            region = self.machine.layout.find("velocity", index)
+            if region is None:
+                continue
+            rows = [list(row) for row in given[: region.n_rows]]  # rows of absent biases are not stored
+            region.load(rows)
+            words = [any(row[region.columns(word)]) for row in rows for word in range(region.row_words)]
+            self.machine.buffer.valid_velocities[index][:] = words
+
     @property
     def potentials(self) -> Rows:
-        """The potentials of hidden layers and z of the readout as they lie in the neuron memory [layer][neuron]."""
-        layout = self.machine.layout
-        return [layout.region("potential", index).image()[0] for index in range(len(self.spec.layers))]
+        """Potentials of hidden layers and z of readouts as they lie in the neuron memory [layer][neuron].
+
+        Empty for layers that have neither.
+        """
+        found = [self.machine.layout.find("potential", index) for index in range(len(self.spec.layers))]
+        return [[] if region is None else region.flat() for region in found]
 
     @property
     def traces(self) -> Rows:
         """The traces [layer][input], 0 in words whose valid bit is not set; empty where no trace is kept."""
-        layout = self.machine.layout
         found: Rows = []
-        for index, layer in enumerate(self.spec.layers):
-            if not keeps_trace(self.spec, layer):
-                found.append([])
-                continue
-            region, valid = layout.region("trace", index), self.machine.buffer.valid_traces[index]
-            found.append([a * valid[i // region.lanes] for i, a in enumerate(region.image()[0])])
+        for index, valid in enumerate(self.machine.buffer.valid_traces):
+            region = self.machine.layout.find("trace", index)
+            found.append([])
+            if region is not None:
+                found[-1] = [a * valid[region.word_of(i)] for i, a in enumerate(region.flat())]
         return found
 
     @property
@@ -115,7 +152,8 @@ class ClockCore:
     def run(self, samples: Sequence[GoldenSample], learn: bool, end_of_epoch: bool = True) -> ClockRun:
         """Run samples in order, learning by the rule of the specification if `learn`.
 
-        Accumulated gradients are applied after every `batch`-th sample and, if `end_of_epoch`, after the last one.
+        Gradients that are accumulated over samples are applied after every `batch`-th sample and, if `end_of_epoch`,
+        after the last one.
 
         Raises:
             UserError: if a sample does not fit the specification.
@@ -127,10 +165,10 @@ class ClockCore:
         for index, sample in enumerate(samples):
             check_sample(spec, sample, index, learn)
             self._run_sample(sample, learn)
-            sums = machine.layout.region("sum", len(spec.layers) - 1).image()[0]
+            sums = machine.layout.region("sum", len(spec.layers) - 1).flat()
             readout_sums.append(sums)
             predictions.append(sums.index(max(sums)))  # the lowest class of equals
-            if learn and spec.update == "accumulate":
+            if learn and spec.update == "accumulate" and spec.apply_when == "sample":
                 self._samples_in_batch += 1
                 if self._samples_in_batch == spec.batch:
                     self._apply()
@@ -141,47 +179,80 @@ class ClockCore:
         )
 
     def _run_sample(self, sample: GoldenSample, learn: bool) -> None:
-        machine, unrolls = self.machine, self.spec.credit == "unroll"
+        machine, spec = self.machine, self.spec
+        applies, window_start = Applies(spec), 0
+        machine.buffer.start_sample()
         for step, events in enumerate(sample.steps):
-            self._forward(step, events, learn)
+            machine.buffer.take_input(events)
+            self._forward(step, learn)
             if not learn:
                 continue
-            if not unrolls:
-                for index, layer in enumerate(self.spec.layers):
-                    if keeps_trace(self.spec, layer):
-                        machine.run(Trace(machine, index, step))
-            machine.run(Softmax(machine, sample.label))
-            if unrolls:
-                machine.run(History(machine, step, is_write=True))
-            else:
-                self._learn()
-        if learn and unrolls:
-            machine.run(ClearDeltas(machine))
-            for step in reversed(range(self.spec.n_steps)):
-                machine.run(History(machine, step, is_write=False))
-                machine.run(WriteError(machine))
-                self._learn()
+            if spec.credit != "unroll":
+                self._traces(step)
+            has_loss = spec.has_loss(step + 1)
+            for index in readouts(spec):
+                machine.buffer.error[index][:] = [0] * spec.layers[index].n_out
+                if has_loss:
+                    machine.run(Softmax(machine, index, sample.label))
+            if spec.credit == "unroll":
+                machine.run(History(machine, step - window_start, is_write=True))
+                if step + 1 in (window_start + spec.window_steps, spec.n_steps):
+                    self._back_over_window(step + 1 - window_start, applies)
+                    window_start = step + 1
+            elif has_loss:
+                self._learn(applies)
 
-    def _forward(self, step: int, events: Sequence[tuple[int, int]], learn: bool) -> None:
-        """Group 0 is DELIVER of the first layer alone; the others run FIRE of the layer below beside it."""
+    def _forward(self, step: int, learn: bool) -> None:
+        """The groups of the step, and FIRE of a readout after its own."""
         machine = self.machine
-        machine.run(ForwardGroup(machine, 0, HostBuffer(machine, events)))
         is_last_step = step == self.spec.n_steps - 1
-        for index in range(1, len(self.spec.layers)):
-            fire = Fire(machine, index - 1, is_last_step, learn)
-            machine.run(ForwardGroup(machine, index, fire))
-        machine.run(FireReadout(machine, step))
+        for index, fires in groups(self.spec, learn):
+            machine.run(ForwardGroup(machine, index, fires, is_last_step, learn))
+            if self.spec.layers[index].kind == "readout":
+                machine.run(FireReadout(machine, index, step))
 
-    def _learn(self) -> None:
-        """ERROR, last layer to second, with the weights as they are; then UPDATE, last to first."""
-        machine, n_layers = self.machine, len(self.spec.layers)
-        for index in reversed(range(1, n_layers)):
-            machine.run(BackInSpace(machine, index))
-        for index in reversed(range(n_layers)):
-            machine.run(Update(machine, index))
+    def _traces(self, step: int) -> None:
+        for index in range(len(self.spec.layers)):
+            if self.machine.layout.find("trace", index) is not None:
+                self.machine.run(Trace(self.machine, index, step))
+
+    def _back_over_window(self, n_steps: int, applies: Applies) -> None:
+        """Unroll: its steps in reverse; then the spikes of its last step are those that the next window starts from."""
+        machine, buffer = self.machine, self.machine.buffer
+        last_spikes = [list(spikes) for spikes in buffer.spikes]
+        machine.run(ClearDeltas(machine))
+        for step in reversed(range(n_steps)):
+            machine.run(History(machine, step, is_write=False, is_window_end=step == n_steps - 1))
+            for index in readouts(self.spec):
+                machine.run(error_of_step(machine, index))
+            self._learn(applies)
+        if applies.after_window(n_steps):
+            self._apply()
+        buffer.spikes = last_spikes
+
+    def _learn(self, applies: Applies) -> None:
+        """The errors, last layer to first, with the weights as they are; UPDATE, last to first; perhaps an apply."""
+        for index in reversed(range(len(self.spec.layers))):
+            self._error(index)
+        for index in reversed(learning_layers(self.spec)):
+            is_conv = self.spec.layers[index].conv is not None
+            self.machine.run(UpdateTiles(self.machine, index) if is_conv else Update(self.machine, index))
+        if applies.after_update():
+            self._apply()
+
+    def _error(self, index: int) -> None:
+        """GATE of a layer that does not get its error directly, after its recurrent one; then what it gives."""
+        machine = self.machine
+        if index in hidden_layers(self.spec) and index not in self._fed_directly:
+            own = recurrent_way(self.spec, index)
+            if own is not None:
+                machine.run(back_in_space(machine, own))
+            machine.run(Gate(machine, index))
+        if index in self._ways:
+            machine.run(back_in_space(machine, self._ways[index]))
 
     def _apply(self) -> None:
-        for index in reversed(range(len(self.spec.layers))):
+        for index in reversed(learning_layers(self.spec)):
             self.machine.run(Apply(self.machine, index))
         self._samples_in_batch = 0
 
@@ -191,9 +262,12 @@ class ClockCore:
             counted.add_counts(accesses)
         return accesses
 
-    def _matrices(self, content: str) -> list[Rows]:
-        """Rows as they lie in memory, with a row of 0 in place of an absent bias row."""
-        return [
-            self.machine.layout.region(content, index).image() + ([] if layer.bias else [[0] * layer.n_out])
-            for index, layer in enumerate(self.spec.layers)
-        ]
+    def _matrices(self, content: str, instead: list[Rows]) -> list[Rows]:
+        """Rows as they lie in memory, or what is given instead, with rows of 0 in place of absent bias rows."""
+        found = []
+        for index, layer in enumerate(self.spec.layers):
+            region = self.machine.layout.find(content, index)
+            rows = [list(row) for row in instead[index]] if region is None else region.image()
+            absent = 0 if layer.bias else layer.n_bias_rows
+            found.append(rows + [[0] * layer.columns for _ in range(absent)])
+        return found

@@ -56,14 +56,20 @@ class Burst:
     """Neighbouring words on their way over the bus: the latency, then per word as many clocks as its bits need."""
 
     def __init__(
-        self, space: DramSpace, base: int, tags: Sequence[Tag], is_write: bool, stalls: dict[str, int]
+        self,
+        space: DramSpace,
+        base: int,
+        tags: Sequence[Tag],
+        is_write: bool,
+        stalls: dict[str, int],
+        beside: bool = False,
     ) -> None:
         self._space, self._base, self._tags, self._is_write = space, base, tags, is_write
         self._stalls = stalls
         self._latency_left = space.latency_cycles
         self._n_moved = 0
         self._bits_moved = 0  # of the word on the bus
-        if not is_write:
+        if not is_write and not beside:
             space.row = {}
 
     def clock(self, now: int) -> bool:

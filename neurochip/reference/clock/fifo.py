@@ -30,6 +30,11 @@ class EventFifo:
         return not self._events
 
     @property
+    def head(self) -> Event:
+        """The oldest event, which stays."""
+        return self._events[0]
+
+    @property
     def was_full(self) -> bool:
         """Whether it was full at the start of the clock."""
         return self.held_at_start >= self.depth

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from neurochip.reference.clock.dram import Burst, DramSpace
-from neurochip.reference.clock.layout import words_of
 from neurochip.reference.clock.machine import Machine, Sequencer, Step
 from neurochip.reference.clock.memory import Tag
+from neurochip.reference.clock.network import hidden_layers, readouts, unrolls_recurrence
+from neurochip.reference.clock.shapes import words_of
 
 
 def pack(values: Sequence[int], bits: int) -> int:
@@ -27,11 +28,12 @@ def unpack(packed: int, n_values: int, bits: int) -> list[int]:
 class History(Sequencer[tuple[int, int]]):
     """Writes or reads the groups of one step, a word a clock; from and to DRAM in one burst."""
 
-    def __init__(self, machine: Machine, step: int, is_write: bool) -> None:
+    def __init__(self, machine: Machine, step_of_window: int, is_write: bool, is_window_end: bool = False) -> None:
+        self._is_window_end = is_window_end
         self._region = machine.layout.region("history", 0)
         self._space = self._region.space
         super().__init__(machine, "history", 0 if is_write else self._space.read_latency_cycles)
-        self._is_write, self._base = is_write, self._region.base + step * self._region.row_words
+        self._is_write, self._base = is_write, self._region.base + step_of_window * self._region.row_words
         self._word_bits = machine.chip.history_word_bits
         self._tags: list[Tag] = []  # per word of the step
         for layer, bits in machine.layout.history_groups:
@@ -75,12 +77,14 @@ class History(Sequencer[tuple[int, int]]):
         self._words[word] = read
 
     def _pack_step(self) -> None:
+        """A recurrent layer keeps its spikes of the step before, which only it needs, beside its psi of this one."""
         spec, buffer = self.machine.spec, self.machine.buffer
-        groups = [pack(buffer.magnitudes[0], spec.event_bits)]
-        for spikes, codes in zip(buffer.magnitudes[1:], buffer.psi, strict=True):
-            neurons = [s | (code << 1) for s, code in zip(spikes, codes, strict=True)]
+        groups = [pack(buffer.network_input, spec.event_bits)]
+        for index in hidden_layers(spec):
+            kept = buffer.spikes_before if unrolls_recurrence(spec, index) else buffer.spikes
+            neurons = [s | (code << 1) for s, code in zip(kept[index], buffer.psi[index], strict=True)]
             groups.append(pack(neurons, 1 + spec.surrogate_bits))
-        groups.append(pack(buffer.error, spec.error_bits))
+        groups += [pack(buffer.error[index], spec.error_bits) for index in readouts(spec)]
         self._words = []
         for (_, bits), group in zip(self.machine.layout.history_groups, groups, strict=True):
             self._words += unpack(group, words_of(bits, self._word_bits), self._word_bits)
@@ -90,11 +94,21 @@ class History(Sequencer[tuple[int, int]]):
         groups, words = [], iter(self._words)
         for _, bits in self.machine.layout.history_groups:
             groups.append(pack([next(words) for _ in range(words_of(bits, self._word_bits))], self._word_bits))
-        buffer.magnitudes[0][:] = unpack(groups[0], layers[0].n_in, spec.event_bits)
-        for index, layer in enumerate(layers[:-1]):
-            neurons = unpack(groups[1 + index], layer.n_out, 1 + spec.surrogate_bits)
-            buffer.magnitudes[index + 1][:] = [neuron & 1 for neuron in neurons]
+        group = iter(groups)
+        buffer.network_input[:] = unpack(next(group), len(buffer.network_input), spec.event_bits)
+        for index in hidden_layers(spec):
+            neurons = unpack(next(group), layers[index].n_out, 1 + spec.surrogate_bits)
+            kept = [neuron & 1 for neuron in neurons]
+            if unrolls_recurrence(spec, index):
+                # The spikes of this step came with the step after it; those of the last one are still there.
+                if not self._is_window_end:
+                    buffer.spikes[index][:] = buffer.spikes_before[index]
+                buffer.spikes_before[index][:] = kept
+            else:
+                buffer.spikes[index][:] = kept
             buffer.psi[index][:] = [neuron >> 1 for neuron in neurons]
         half = 1 << (spec.error_bits - 1)
-        errors = unpack(groups[-1], layers[-1].n_out, spec.error_bits)
-        buffer.error[:] = [(e ^ half) - half for e in errors]
+        for index in readouts(spec):
+            errors = unpack(next(group), layers[index].n_out, spec.error_bits)
+            buffer.error[index][:] = [(e ^ half) - half for e in errors]
+        buffer.restore_magnitudes()

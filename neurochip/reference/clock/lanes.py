@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neurochip.reference.clock.memory import Word
-from neurochip.reference.core.arithmetic import Limits, advance, leak
+from neurochip.reference.core.arithmetic import Limits, advance, leak, round_shift, signed_limits
 from neurochip.spec import CoreSpec, LayerSpec
 
 
@@ -36,9 +36,15 @@ def fire(layer: LayerSpec, potentials: Word, limits: Limits) -> tuple[Word, Word
 
 
 def decay_traces(layer: LayerSpec, traces: Word, magnitudes: Sequence[int], limits: Limits) -> Word:
-    """sat(leak(a) + (m << frac_a))."""
-    kind, value, frac = layer.trace_leak_kind, layer.trace_leak_value, layer.frac_trace
-    return [clamp(leak(a, kind, value) + (m << frac), limits) for a, m in zip(traces, magnitudes, strict=True)]
+    """sat(leak(a) + (m << sa)); with a filter that is f."""
+    kind, value, shift = layer.trace_leak_kind, layer.trace_leak_value, layer.trace_shift
+    return [clamp(leak(a, kind, value) + (m << shift), limits) for a, m in zip(traces, magnitudes, strict=True)]
+
+
+def filter_traces(layer: LayerSpec, traces: Word, filtered: Word, limits: Limits) -> Word:
+    """sat(filter_leak(a) + f)."""
+    kind, value = layer.filter_leak_kind, layer.filter_leak_value
+    return [clamp(leak(a, kind, value) + f, limits) for a, f in zip(traces, filtered, strict=True)]
 
 
 class RandomRegisters:
@@ -47,14 +53,25 @@ class RandomRegisters:
     def __init__(self, registers: list[int]) -> None:
         self.registers = registers
         self._drawn: tuple[int, int] | None = None
+        self._ahead: dict[tuple[int, int], list[int]] = {}
 
     def start_pass(self) -> None:
         """Rows come anew: whatever was drawn is used up."""
         self._drawn = None
+        self._ahead = {}
+
+    def start_tiles(self, words: Sequence[tuple[int, int]]) -> None:
+        """The same where rows will not be asked for in their order: draw for these (row, R-word) in theirs."""
+        self.start_pass()
+        for key in words:
+            self.registers[:] = [advance(x) for x in self.registers]
+            self._ahead[key] = list(self.registers)
 
     def draw(self, row: int, column: int) -> int:
         """The 32 bits for this column; the first one asked for in an R-word advances all lanes."""
         word, lane = divmod(column, len(self.registers))
+        if self._ahead:
+            return self._ahead[row, word][lane]
         if self._drawn != (row, word):
             self._drawn = (row, word)
             self.registers[:] = [advance(x) for x in self.registers]
@@ -65,7 +82,7 @@ def write_weights(
     spec: CoreSpec, weights: Word, products: Sequence[int], shift: int, random: RandomRegisters, row: int, first: int
 ) -> Word:
     """sat(((W << S) + P + c) >> S); columns from `first` on, those with P = 0 keep their weight and draw nothing."""
-    limits = (-(1 << (spec.weight_bits - 1)), (1 << (spec.weight_bits - 1)) - 1)
+    limits = signed_limits(spec.weight_bits)
     mode = spec.weight_rounding
     written = []
     for j, (w, product) in enumerate(zip(weights, products, strict=True), first):
@@ -77,3 +94,19 @@ def write_weights(
             c = random.draw(row, j) & ((1 << shift) - 1)
         written.append(clamp(((w << shift) + product + c) >> shift, limits))
     return written
+
+
+def accumulate(spec: CoreSpec, layer: int, gradients: Word, sums: Sequence[int]) -> Word:
+    """sat(G + round(D, sG))."""
+    shift, limits = spec.gradient_shift(layer), signed_limits(spec.gradient_bits)
+    return [
+        clamp(total + round_shift(d, shift, spec.error_rounding), limits)
+        for total, d in zip(gradients, sums, strict=True)
+    ]
+
+
+def accelerate(spec: CoreSpec, velocities: Word, gradients: Word) -> Word:
+    """sat(leak_k(V) + G)."""
+    limits = signed_limits(spec.gradient_bits)
+    leaked = [leak(v, "shift", spec.momentum_shift) for v in velocities]
+    return [clamp(v + g, limits) for v, g in zip(leaked, gradients, strict=True)]

@@ -2,76 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from neurochip.errors import UserError
 from neurochip.reference.clock.dram import DramSpace
 from neurochip.reference.clock.fifo import EventFifo
 from neurochip.reference.clock.memory import Memory, Tag, Word
-from neurochip.reference.core.memory import keeps_trace, load_weights
+from neurochip.reference.clock.plans import history_groups, make_plans
+from neurochip.reference.clock.shapes import ChipShape, words_of
+from neurochip.reference.core.memory import load_weights
 from neurochip.spec import CoreSpec
 
 Space = Memory | DramSpace
 SPILLABLE = ("synapse", "gradient", "history")
-
-
-class MemoryShape(Protocol):
-    """One memory of a chip."""
-
-    @property
-    def ports(self) -> str: ...
-    @property
-    def words(self) -> int: ...
-    @property
-    def bank_words(self) -> int: ...
-    @property
-    def read_latency_cycles(self) -> int: ...
-
-
-class ChipShape(Protocol):
-    """What the clock model takes from a chip."""
-
-    @property
-    def lanes(self) -> int: ...
-    @property
-    def trace_lanes(self) -> int: ...
-    @property
-    def scan_width(self) -> int: ...
-    @property
-    def history_word_bits(self) -> int: ...
-    @property
-    def div_cycles(self) -> int: ...
-    @property
-    def pipeline_latency_cycles(self) -> int: ...
-    @property
-    def memories(self) -> Mapping[str, Any]: ...  # name -> MemoryShape
-    @property
-    def overflow(self) -> str: ...
-    @property
-    def dram(self) -> Any: ...  # None, or an object with bus_bits and latency_cycles
-
-
-class Gates(Protocol):
-    """Which zeros the core skips."""
-
-    @property
-    def zero_trace(self) -> bool: ...
-    @property
-    def zero_error(self) -> bool: ...
-    @property
-    def zero_surrogate(self) -> bool: ...
-
-
-def words_of(columns: int, lanes: int) -> int:
-    """Words of a vector, the last one perhaps partial."""
-    return -(-columns // lanes)
+MATRICES = ("synapse", "gradient")  # in DRAM only without a convolution
 
 
 @dataclass(frozen=True)
 class Region:
-    """A matrix of `n_rows` rows of `n_columns` numbers in one memory, each row from a word of its own."""
+    """A matrix of `n_rows` rows of `n_columns` numbers in one memory, each row from a word of its own.
+
+    A vector over the outputs of a layer has one row per block.
+    """
 
     space: Space
     base: int
@@ -86,13 +39,29 @@ class Region:
         """Words of a row."""
         return words_of(self.n_columns, self.lanes)
 
-    def tag(self, phase: str) -> Tag:
-        """What accesses of this region are counted under in a phase."""
-        return (phase, self.layer, self.width_bits)
+    @property
+    def n_words(self) -> int:
+        """Words of all rows."""
+        return self.n_rows * self.row_words
+
+    def tag(self, phase: str, layer: int | None = None) -> Tag:
+        """What accesses of this region are counted under in a phase; `layer`: on behalf of another layer."""
+        return (phase, self.layer if layer is None else layer, self.width_bits)
 
     def columns(self, word: int) -> slice:
         """The columns a word of a row holds."""
         return slice(word * self.lanes, min(self.n_columns, (word + 1) * self.lanes))
+
+    def numbers(self, word: int) -> slice:
+        """The numbers a word holds, out of all numbers of the region row by row."""
+        row, word_of_row = divmod(word, self.row_words)
+        columns = self.columns(word_of_row)
+        return slice(row * self.n_columns + columns.start, row * self.n_columns + columns.stop)
+
+    def word_of(self, number: int) -> int:
+        """The word that holds a number of the region."""
+        row, column = divmod(number, self.n_columns)
+        return row * self.row_words + column // self.lanes
 
     def load(self, rows: Sequence[Word]) -> None:
         """Put all rows in place before the clock runs."""
@@ -112,18 +81,9 @@ class Region:
             rows.append(values)
         return rows
 
-
-class Plan:
-    """Regions of one memory, appended one after the other before its size is known."""
-
-    def __init__(self) -> None:
-        self.n_words = 0
-        self.regions: list[tuple[str, int, int, int, int, int, int]] = []
-
-    def add(self, content: str, layer: int, n_rows: int, n_columns: int, lanes: int, number_bits: int) -> None:
-        """Append a matrix of numbers of `number_bits`."""
-        self.regions.append((content, layer, self.n_words, n_rows, n_columns, lanes, number_bits * lanes))
-        self.n_words += n_rows * words_of(n_columns, lanes)
+    def flat(self) -> list[int]:
+        """All numbers as they lie in the memory, row by row."""
+        return [value for row in self.image() for value in row]
 
 
 class Layout:
@@ -133,6 +93,7 @@ class Layout:
         spaces: memory name -> its words, on the chip or in DRAM; only memories that hold something.
         fifo: the event FIFO.
         history_groups: (layer, bits) of the groups kept per step, in the order they lie in.
+        given: the weights [layer][row][column] as they were loaded.
     """
 
     def __init__(self, spec: CoreSpec, weights: Sequence[Sequence[Sequence[int]]], chip: ChipShape) -> None:
@@ -143,69 +104,38 @@ class Layout:
             if plan.n_words == 0:
                 continue
             space = self.spaces[name] = make_space(name, plan.n_words, chip)
-            for content, layer, base, n_rows, n_columns, lanes, bits in plan.regions:
-                region = Region(space, base, n_rows, n_columns, lanes, layer, bits)
-                self._regions[content, layer] = region
+            if space.spilled and name in MATRICES and any(layer.conv is not None for layer in spec.layers):
+                raise UserError(
+                    f"memories.{name} is too small, and a network with a convolution cannot have it in DRAM "
+                    f"(it needs {plan.n_words} words)"
+                )
+            for content, layer, base, rows, columns, lanes, bits in plan.regions:
+                self._regions[content, layer] = Region(space, base, rows, columns, lanes, layer, bits)
         if "event_fifo" not in chip.memories:
             raise UserError("memories.event_fifo is missing in the chip; ottt_core needs one of at least 1 word")
         self.fifo = EventFifo(chip.memories["event_fifo"].words)
-        self._load(spec, weights)
+        self.given = load_weights(spec, weights)
+        self._load()
 
     def region(self, content: str, layer: int) -> Region:
-        """Where "potential", "sum", "synapse", "gradient", "trace", "psi", "signal" or "history" of a layer lies.
+        """Where "potential", "sum", "synapse", "gradient", "velocity", "trace", "filter", "psi", "signal", "history"
+        or the x words of a layer lie.
 
-        "potential" of the readout is z; "signal" is e, g or delta, whatever the layer learns from.
+        "potential" of a readout is z; "signal" is e, g or delta, whatever the layer learns from.
         """
         return self._regions[content, layer]
 
-    def _load(self, spec: CoreSpec, weights: Sequence[Sequence[Sequence[int]]]) -> None:
+    def find(self, content: str, layer: int) -> Region | None:
+        """The same, None if the layer has nothing of it."""
+        return self._regions.get((content, layer))
+
+    def _load(self) -> None:
         """Weights, and the zeros that the first step, accumulation and trace find."""
-        for layer, rows in enumerate(load_weights(spec, weights)):
-            self.region("synapse", layer).load(rows)
-            for content in ("potential", "gradient", "trace"):
-                if (content, layer) in self._regions:
-                    region = self.region(content, layer)
-                    region.load([[0] * region.n_columns] * region.n_rows)
-
-
-def history_groups(spec: CoreSpec) -> list[tuple[int, int]]:
-    """Section 9: (layer, bits) of the input events, of every hidden layer, and of e; empty unless rule unrolls."""
-    if spec.credit != "unroll":
-        return []
-    hidden = [(index, layer.n_out * (1 + spec.surrogate_bits)) for index, layer in enumerate(spec.layers[:-1])]
-    last = len(spec.layers) - 1
-    return [(0, spec.layers[0].n_in * spec.event_bits), *hidden, (last, spec.layers[-1].n_out * spec.error_bits)]
-
-
-def make_plans(spec: CoreSpec, chip: ChipShape, groups: list[tuple[int, int]]) -> dict[str, Plan]:
-    """Lay out every memory in the order of the tables of section 1, within a memory layer by layer."""
-    plans = {name: Plan() for name in ("synapse", "neuron", "trace", "error", "gradient", "history")}
-    lanes, learns, unrolls = chip.lanes, spec.credit != "none", spec.credit == "unroll"
-    last = len(spec.layers) - 1
-    for index, layer in enumerate(spec.layers):
-        n_rows = layer.n_in + int(layer.bias)
-        plans["synapse"].add("synapse", index, n_rows, layer.n_out, lanes, spec.weight_bits)
-        if learns and spec.update == "accumulate":
-            plans["gradient"].add("gradient", index, n_rows, layer.n_out, lanes, spec.gradient_bits)
-        potential_bits = spec.membrane_bits if index < last else spec.readout_bits
-        plans["neuron"].add("potential", index, 1, layer.n_out, lanes, potential_bits)
-        if keeps_trace(spec, layer):
-            plans["trace"].add("trace", index, 1, layer.n_in, chip.trace_lanes, spec.trace_bits)
-        if learns and not unrolls and index < last:
-            plans["error"].add("psi", index, 1, layer.n_out, lanes, spec.surrogate_bits)
-    n_classes = spec.layers[-1].n_out
-    sum_bits = spec.readout_bits + (spec.n_steps - 1).bit_length()
-    plans["neuron"].add("sum", last, 1, n_classes, lanes, sum_bits)
-    if learns and not unrolls:
-        for index, layer in enumerate(spec.layers):
-            plans["error"].add("signal", index, 1, layer.n_out, lanes, spec.error_bits)
-    if unrolls:
-        plans["error"].add("signal", last, 1, n_classes, lanes, spec.error_bits)
-        for index, layer in enumerate(spec.layers[:-1]):
-            plans["error"].add("signal", index, 1, layer.n_out, lanes, spec.delta_bits)
-    step_words = sum(words_of(bits, chip.history_word_bits) for _, bits in groups)
-    plans["history"].add("history", 0, spec.n_steps, step_words, 1, chip.history_word_bits)
-    return plans
+        for (content, layer), region in self._regions.items():
+            if content == "synapse":
+                region.load(self.given[layer])
+            elif content in ("potential", "gradient", "velocity", "trace", "filter"):
+                region.load([[0] * region.n_columns] * region.n_rows)
 
 
 def make_space(name: str, n_words: int, chip: ChipShape) -> Space:

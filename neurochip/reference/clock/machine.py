@@ -10,10 +10,13 @@ from typing import Generic, Protocol, TypeVar
 from neurochip.counters import PHASES, STALL_CAUSES
 from neurochip.reference.clock.dram import Burst, DramSpace
 from neurochip.reference.clock.lanes import RandomRegisters
-from neurochip.reference.clock.layout import ChipShape, Gates, Layout, Region, Space
+from neurochip.reference.clock.layout import Layout, Region, Space
+from neurochip.reference.clock.network import Gates, taps_of
+from neurochip.reference.clock.shapes import ChipShape
 from neurochip.reference.clock.step_buffer import StepBuffer
 from neurochip.reference.core.arithmetic import exponential_table, initial_register, surrogate_table
 from neurochip.spec import CoreSpec
+from neurochip.topology import Tap
 
 _Operands = TypeVar("_Operands")
 
@@ -48,13 +51,14 @@ class Machine:
     ) -> None:
         self.spec, self.chip, self.gates = spec, chip, gates
         self.layout = Layout(spec, weights, chip)
-        self.buffer = StepBuffer(spec, chip)
+        self.buffer = StepBuffer(spec, self.layout)
         self.random = [
             RandomRegisters([initial_register(spec.seed, index, lane) for lane in range(spec.rng_lanes)])
             for index in range(len(spec.layers))
         ]
         self.surrogate_table = surrogate_table(spec.surrogate, spec.surrogate_bits)
         self.exponential_table = exponential_table()
+        self._taps: dict[tuple[int, int], list[Tap]] = {}
         self.now = 0
         self.start_counting()
 
@@ -72,6 +76,13 @@ class Machine:
             unit.tick(self.now)
             self.now += 1
         unit.check_empty()
+
+    def taps(self, layer: int, address: int) -> list[Tap]:
+        """The taps of an input address of a layer, in order."""
+        key = (layer, address)
+        if key not in self._taps:
+            self._taps[key] = taps_of(self.spec.layers[layer], address)
+        return self._taps[key]
 
     def latency(self, memory: Space, *others: Space, interval: int = 0) -> int:
         """lambda: clocks from the reads of a read-modify-write to the write, odd where reads take the even clocks."""
@@ -199,11 +210,11 @@ class Sequencer(ABC, Generic[_Operands]):
         if clocks > 0:
             yield self.wait(clocks)
 
-    def burst(self, region: Region, row: int, is_write: bool) -> Burst:
-        """Bring a row of a spilled matrix into its row buffer, or back to DRAM."""
+    def burst(self, region: Region, row: int, is_write: bool, beside: bool = False) -> Burst:
+        """Bring a row of a spilled matrix into its row buffer, or back to DRAM; `beside`: the row there stays."""
         space = region.space
         if not isinstance(space, DramSpace):
             raise TypeError(f"the {space.name} memory is on the chip; only DRAM has bursts")
         words = region.row_words
         tags = [region.tag(self.phase)] * words
-        return Burst(space, region.base + row * words, tags, is_write, self.machine.stalls)
+        return Burst(space, region.base + row * words, tags, is_write, self.machine.stalls, beside)

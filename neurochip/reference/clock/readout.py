@@ -1,4 +1,4 @@
-"""The readout after DELIVER: z into its sum, and the softmax unit that makes e of it."""
+"""A readout after DELIVER: z into its sum, and the softmax unit that makes e of it."""
 
 from __future__ import annotations
 
@@ -6,60 +6,66 @@ from collections.abc import Iterator
 from functools import partial
 
 from neurochip.reference.clock.lanes import clamp
+from neurochip.reference.clock.layout import Region
 from neurochip.reference.clock.machine import Machine, Sequencer, Slot, Step
 from neurochip.reference.clock.memory import Word
-from neurochip.reference.core.arithmetic import round_shift, signed_limits
+from neurochip.reference.core.arithmetic import leak, round_shift, signed_limits
 from neurochip.reference.core.error import divide
+from neurochip.spec import LEAK_NONE
 
 
 class FireReadout(Sequencer[tuple[int, Word, bool]]):
-    """A stream over z and its sum: z is set to 0 for the next step, the sum takes it in."""
+    """A stream over z, and over its sum for the last layer: z goes back as the next step starts from it."""
 
-    def __init__(self, machine: Machine, step: int) -> None:
-        last = len(machine.spec.layers) - 1
-        self._z, self._sum = machine.layout.region("potential", last), machine.layout.region("sum", last)
-        self._tags = self._z.tag("fire"), self._sum.tag("fire")
+    def __init__(self, machine: Machine, layer: int, step: int) -> None:
+        self._z, self._sum = machine.layout.region("potential", layer), machine.layout.find("sum", layer)
         memory = self._z.space
         super().__init__(machine, "fire", machine.latency(memory), memory.interval)
-        self._is_first_step = step == 0
+        self._layer, self._spec = layer, machine.spec.layers[layer]
+        self._is_first_step, self._is_last_step = step == 0, step == machine.spec.n_steps - 1
+        self._is_read = step + 1 >= machine.spec.loss_start
         self._held = [0] * self._z.n_columns  # z of the step: what the softmax unit starts from
 
     def program(self) -> Iterator[Step]:
-        """z word 0, sum word 0, z word 1, ..."""
-        for word in range(self._z.row_words):
-            yield self.work(partial(self._begin, word, False))
-            yield self.work(partial(self._begin, word, True))
+        """z word 0, sum word 0, z word 1, ...; heads have no sum."""
+        for word in range(self._z.n_words):
+            yield self.work(partial(self._begin, self._z, word))
+            if self._sum is not None:
+                yield self.work(partial(self._begin, self._sum, word))
         yield from self.drain()
 
-    def _begin(self, word: int, is_sum: bool, now: int) -> None:
-        region = self._sum if is_sum else self._z
-        values = region.space.read(now, region.base + word, self._tags[is_sum])
-        self.pipeline.enter(now, (word, values, is_sum))
+    def _begin(self, region: Region, word: int, now: int) -> None:
+        values = region.space.read(now, region.base + word, region.tag("fire"))
+        self.pipeline.enter(now, (word, values, region is not self._z))
 
     def finish(self, now: int, operands: tuple[int, Word, bool]) -> None:
-        """Write z = 0, or the sum with the z that came one slot before."""
+        """Write z for the next step, or the sum with the z that came one slot before."""
         word, values, is_sum = operands
-        columns, region = self._z.columns(word), self._sum if is_sum else self._z
-        if is_sum:
-            z = self._held[columns]
+        columns = self._z.columns(word)
+        if is_sum and self._sum is not None:
+            z = [value if self._is_read else 0 for value in self._held[columns]]
             written = z if self._is_first_step else [a + b for a, b in zip(values, z, strict=True)]
-        else:
-            self._held[columns] = self.machine.buffer.readout[columns] = values
-            written = [0] * len(values)
-        region.space.write(now, region.base + word, written, self._tags[is_sum])
+            self._sum.space.write(now, self._sum.base + word, written, self._sum.tag("fire"))
+            return
+        self._held[columns] = self.machine.buffer.readout[self._layer][columns] = values
+        self._z.space.write(now, self._z.base + word, [self._kept(z) for z in values], self._z.tag("fire"))
+
+    def _kept(self, z: int) -> int:
+        """0, or a leaked z, which is 0 as well after the last step."""
+        if self._is_last_step or self._spec.leak_kind == LEAK_NONE:
+            return 0
+        return leak(z, self._spec.leak_kind, self._spec.leak_value)
 
 
 class Softmax(Sequencer[int]):
     """The softmax unit: maximum, table, sum, one divider, label; its z, E and p lie in registers of its own."""
 
-    def __init__(self, machine: Machine, label: int) -> None:
+    def __init__(self, machine: Machine, layer: int, label: int) -> None:
         super().__init__(machine, "error", machine.chip.pipeline_latency_cycles)
         spec = machine.spec
-        self._spec, self._layer = spec, spec.layers[-1]
-        last = len(spec.layers) - 1
-        self._region = machine.layout.region("signal", last)
-        self._tag = self._region.tag("error")
-        self._z = machine.buffer.readout
+        self._spec, self._layer = spec, spec.layers[layer]
+        self._region = machine.layout.region("signal", layer)
+        self._z = machine.buffer.readout[layer]
         n_classes = self._layer.n_out
         self._targets = [(1 << self._layer.frac_error) if c == label else 0 for c in range(n_classes)]
         self._highest: int | None = None
@@ -114,32 +120,72 @@ class Softmax(Sequencer[int]):
     def finish(self, now: int, operands: int) -> None:
         """e of a word into the error memory; under unroll into the step buffer, from where it goes to the history."""
         word, buffer, spec = operands, self.machine.buffer, self._spec
-        columns, limits = self._region.columns(word), signed_limits(spec.error_bits)
+        region, limits = self._region, signed_limits(spec.error_bits)
+        columns = region.columns(word)
         if spec.mse_share_q > 0:
             errors = self._mixed[columns]
         else:
             errors = [p - y for p, y in zip(self._probabilities[columns], self._targets[columns], strict=True)]
         errors = [clamp(e, limits) for e in errors]
-        buffer.error[columns] = errors
+        buffer.error[region.layer][columns] = errors
         if spec.credit != "unroll":
-            self._region.space.write(now, self._region.base + word, errors, self._tag)
-            buffer.set_signal(self._region.layer, word, errors)
+            region.space.write(now, region.base + word, errors, region.tag("error"))
+            buffer.set_signal(region.layer, word, errors)
 
 
 class WriteError(Sequencer[int]):
     """Unroll: e of the step, read back from the history, is written to the error memory, a word a clock."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, layer: int) -> None:
         super().__init__(machine, "error")
-        self._region = machine.layout.region("signal", len(machine.spec.layers) - 1)
-        self._tag = self._region.tag("error")
+        self._region = machine.layout.region("signal", layer)
 
     def program(self) -> Iterator[Step]:
         """One clock per word."""
-        for word in range(self._region.row_words):
+        for word in range(self._region.n_words):
             yield self.work(partial(self._write, word))
 
     def _write(self, word: int, now: int) -> None:
-        errors = self.machine.buffer.error[self._region.columns(word)]
-        self._region.space.write(now, self._region.base + word, errors, self._tag)
-        self.machine.buffer.set_signal(self._region.layer, word, errors)
+        region, buffer = self._region, self.machine.buffer
+        errors = buffer.error[region.layer][region.columns(word)]
+        region.space.write(now, region.base + word, errors, region.tag("error"))
+        buffer.set_signal(region.layer, word, errors)
+
+
+class CarryError(Sequencer[tuple[int, Word]]):
+    """Unroll, leaky readout: delta[t] = sat(leak(delta[t + 1]) + e[t]), a stream over its words."""
+
+    def __init__(self, machine: Machine, layer: int) -> None:
+        self._region = machine.layout.region("signal", layer)
+        memory = self._region.space
+        super().__init__(machine, "error", machine.latency(memory), memory.interval)
+        self._spec = machine.spec.layers[layer]
+        self._limits = signed_limits(machine.spec.delta_bits)
+
+    def program(self) -> Iterator[Step]:
+        """One slot per word, and d."""
+        for word in range(self._region.n_words):
+            yield self.work(partial(self._begin, word))
+        yield from self.drain()
+
+    def _begin(self, word: int, now: int) -> None:
+        region = self._region
+        self.pipeline.enter(now, (word, region.space.read(now, region.base + word, region.tag("error"))))
+
+    def finish(self, now: int, operands: tuple[int, Word]) -> None:
+        """Write delta; what a word holds whose valid bit is not set counts as 0."""
+        (word, later), region, buffer = operands, self._region, self.machine.buffer
+        errors = buffer.error[region.layer][region.columns(word)]
+        if not buffer.valid_deltas[region.layer][word]:
+            later = [0] * len(errors)
+        kind, value = self._spec.leak_kind, self._spec.leak_value
+        deltas = [clamp(leak(x, kind, value) + e, self._limits) for x, e in zip(later, errors, strict=True)]
+        region.space.write(now, region.base + word, deltas, region.tag("error"))
+        buffer.valid_deltas[region.layer][word] = True
+        buffer.set_signal(region.layer, word, deltas)
+
+
+def error_of_step(machine: Machine, layer: int) -> WriteError | CarryError:
+    """Unroll: what puts the signal of a readout into the error memory, step after step of the reverse pass."""
+    leaky = machine.spec.layers[layer].leak_kind != LEAK_NONE
+    return CarryError(machine, layer) if leaky else WriteError(machine, layer)

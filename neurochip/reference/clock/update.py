@@ -9,28 +9,25 @@ from neurochip.reference.clock import lanes
 from neurochip.reference.clock.machine import Machine, Sequencer, Step
 from neurochip.reference.clock.memory import Word
 from neurochip.reference.clock.step_buffer import windows
-from neurochip.reference.core.arithmetic import round_shift, signed_limits
-from neurochip.reference.core.memory import keeps_trace
 
 Operands = tuple[int, int, Word, Word, int]  # row, word, weights or gradients, signals, p
 
 
 class Update(Sequencer[Operands]):
-    """A stream over the words of the rows with p != 0; from DRAM, row by row through the row buffer."""
+    """Dense layers and readouts: a stream over the words of the rows with p != 0; from DRAM, row by row."""
 
     def __init__(self, machine: Machine, layer: int) -> None:
         spec, layout = machine.spec, machine.layout
         self._accumulates = spec.update == "accumulate"
         self._region = layout.region("gradient" if self._accumulates else "synapse", layer)
         self._signal = layout.region("signal", layer)
-        self._trace = layout.region("trace", layer) if keeps_trace(spec, spec.layers[layer]) else None
+        self._trace = layout.find("trace", layer)
         beside = [self._signal.space] + ([self._trace.space] if self._trace is not None else [])
         memory = self._region.space
         super().__init__(machine, "update", machine.latency(memory, *beside), memory.interval)
         self._layer, self._spec = layer, spec.layers[layer]
         self._tag, self._signal_tag = self._region.tag("update"), self._signal.tag("update")
         self._p = 0  # of the row under way
-        self._gradient_limits = signed_limits(spec.gradient_bits)
 
     def program(self) -> Iterator[Step]:
         """Nothing without a signal; else window by window the active rows, and of each the words with a signal."""
@@ -59,7 +56,7 @@ class Update(Sequencer[Operands]):
 
     def _is_active(self, row: int) -> bool:
         """Whether p of a row is not 0, from the bitmaps of traces or events."""
-        if row == self._spec.n_in:
+        if row == self._spec.n_weight_rows:
             return True
         buffer = self.machine.buffer
         return buffer.active_traces[self._layer][row] if self._trace else buffer.magnitudes[self._layer][row] != 0
@@ -74,7 +71,7 @@ class Update(Sequencer[Operands]):
 
     def _presynaptic(self, row: int, now: int) -> int:
         """p: a constant for the bias row, a trace read beside the first word of its row, or the event."""
-        if row == self._spec.n_in:
+        if row == self._spec.n_weight_rows:
             return 1 << self._spec.frac_presynaptic
         if self._trace is None:
             return self.machine.buffer.magnitudes[self._layer][row]
@@ -88,19 +85,10 @@ class Update(Sequencer[Operands]):
         region, machine, spec = self._region, self.machine, self.machine.spec
         address = row * region.row_words + word
         if self._accumulates:
-            written = self._accumulate(numbers, signals, p)
+            written = lanes.accumulate(machine.spec, self._layer, numbers, [p * g for g in signals])
             machine.buffer.valid_gradients[self._layer][address] = any(written)
         else:
             products = [-spec.rate_multiplier * p * g for g in signals]
             shift, first = spec.update_shift(self._layer), word * region.lanes
             written = lanes.write_weights(spec, numbers, products, shift, machine.random[self._layer], row, first)
         region.space.write(now, region.base + address, written, self._tag)
-
-    def _accumulate(self, gradients: Word, signals: Word, p: int) -> Word:
-        """sat(G + round(p g, sG))."""
-        shift, mode = self.machine.spec.gradient_shift(self._layer), self.machine.spec.error_rounding
-        limits = self._gradient_limits
-        return [
-            lanes.clamp(total + round_shift(p * g, shift, mode), limits)
-            for total, g in zip(gradients, signals, strict=True)
-        ]

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from neurochip.reference.core.arithmetic import Limits, leak, saturate
-from neurochip.spec import LayerSpec
+from neurochip.reference.core.wiring import Event, input_word
+from neurochip.spec import LEAK_NONE, LayerSpec
+from neurochip.topology import Tap
 
-Event = tuple[int, int]  # (address, magnitude)
+Addend = tuple[int, int]  # (output, what is added to it)
 Rows = Sequence[Sequence[int]]
 Counts = dict[str, int]
 
 
-def deliver(
-    layer: LayerSpec, weights: Rows, potential: list[int], events: Sequence[Event], limits: Limits, counts: Counts
-) -> None:
-    """Section 3.1, deliver = "synapse": leak, then add bias and weighted events, saturating at every add."""
-    sh = layer.deliver_shift
+def addends(
+    layer: LayerSpec,
+    weights: Rows,
+    taps: Sequence[Sequence[Tap]],
+    bias_taps: Sequence[Sequence[Tap]],
+    events: Sequence[Event],
+) -> Iterator[Addend]:
+    """Section 3.1, steps 2 and 3: what is added to u or z, in order: the bias, then (W_rj m) << sh of every event."""
+    sh, o = layer.deliver_shift, layer.columns
+    for row_taps in bias_taps:
+        for row, block in row_taps:
+            for j, b in enumerate(weights[row]):
+                yield block * o + j, b << sh
+    for address, m in events:
+        for row, block in taps[address]:
+            for j, w in enumerate(weights[row]):
+                yield block * o + j, (w * m) << sh
+
+
+def deliver(layer: LayerSpec, potential: list[int], added: Iterator[Addend], limits: Limits, counts: Counts) -> None:
+    """Section 3.1, deliver = "synapse": leak, then add, saturating at every add."""
     for j, u in enumerate(potential):
         potential[j] = leak(u, layer.leak_kind, layer.leak_value)
-    if layer.bias:
-        for j, b in enumerate(weights[layer.n_in]):
-            potential[j] = saturate(potential[j] + (b << sh), limits, counts, "sat_membrane")
-    for address, m in events:
-        for j, w in enumerate(weights[address]):
-            potential[j] = saturate(potential[j] + ((w * m) << sh), limits, counts, "sat_membrane")
+    for output, value in added:
+        potential[output] = saturate(potential[output] + value, limits, counts, "sat_membrane")
 
 
 def deliver_wide(
-    layer: LayerSpec, weights: Rows, potential: list[int], events: Sequence[Event], limits: Limits, counts: Counts
+    layer: LayerSpec, potential: list[int], added: Iterator[Addend], limits: Limits, counts: Counts
 ) -> None:
     """Section 3.1, deliver = "neuron": the same sum in a wide register, saturated once per neuron."""
-    sh = layer.deliver_shift
-    for j, u in enumerate(potential):
-        wide = leak(u, layer.leak_kind, layer.leak_value)
-        if layer.bias:
-            wide += weights[layer.n_in][j] << sh
-        for address, m in events:
-            wide += (weights[address][j] * m) << sh
-        potential[j] = saturate(wide, limits, counts, "sat_membrane")
+    wide = [leak(u, layer.leak_kind, layer.leak_value) for u in potential]
+    for output, value in added:
+        wide[output] += value
+    potential[:] = [saturate(u, limits, counts, "sat_membrane") for u in wide]
+
+
+def read_out(layer: LayerSpec, z: list[int], added: Iterator[Addend], limits: Limits, counts: Counts) -> None:
+    """Section 3.4: z from 0, or where it is leaky from leak(z), then bias and events, saturating at every add."""
+    for c, before in enumerate(z):
+        z[c] = 0 if layer.leak_kind == LEAK_NONE else leak(before, layer.leak_kind, layer.leak_value)
+    for output, value in added:
+        z[output] = saturate(z[output] + value, limits, counts, "sat_readout")
 
 
 def surrogate_codes(layer: LayerSpec, potential: Sequence[int], table: Sequence[int], psi: list[int]) -> None:
@@ -59,25 +77,26 @@ def fire(layer: LayerSpec, potential: list[int]) -> list[int]:
 
 
 def update_trace(
-    layer: LayerSpec, trace: list[int], events: Sequence[Event], limits: Limits, trace_lanes: int, counts: Counts
+    layer: LayerSpec, trace: list[int], filtered: list[int], m: Mapping[int, int], limits: Limits, counts: Counts
 ) -> None:
-    """Section 3.3: a_i <- sat(leak(a_i) + (m_i << frac_a)) for every input address, m_i = 0 without an event."""
-    magnitude = dict(events)
-    touched = {i // trace_lanes for i, a in enumerate(trace) if a or i in magnitude}
-    counts["trace_words"] += len(touched)
+    """Section 3.3: a_i <- sat(leak(a_i) + (m_i << sa)) for every input address i, m_i = 0 without an event.
+
+    With a filter, `filtered` holds f_i: f_i <- sat(leak(f_i) + (m_i << sa)), then a_i <- sat(filter_leak(a_i) + f_i).
+    """
     for i, a in enumerate(trace):
-        added = magnitude.get(i, 0) << layer.frac_trace
-        trace[i] = saturate(leak(a, layer.trace_leak_kind, layer.trace_leak_value) + added, limits, counts, "sat_trace")
-    counts["trace_nonzero"] += sum(1 for a in trace if a)
+        added = m.get(i, 0) << layer.trace_shift
+        if not filtered:
+            a = leak(a, layer.trace_leak_kind, layer.trace_leak_value) + added
+        else:
+            f = leak(filtered[i], layer.trace_leak_kind, layer.trace_leak_value) + added
+            filtered[i] = saturate(f, limits, counts, "sat_trace")
+            a = leak(a, layer.filter_leak_kind, layer.filter_leak_value) + filtered[i]
+        trace[i] = saturate(a, limits, counts, "sat_trace")
 
 
-def read_out(
-    layer: LayerSpec, weights: Rows, z: list[int], events: Sequence[Event], limits: Limits, counts: Counts
+def count_trace_words(
+    layer: LayerSpec, trace: Sequence[int], filtered: Sequence[int], m: Mapping[int, int], lanes: int, counts: Counts
 ) -> None:
-    """Section 3.4: z_c = b_c << sh, then the weighted events, saturating at every add; z has no memory."""
-    sh = layer.deliver_shift
-    for c in range(layer.n_out):
-        z[c] = saturate(weights[layer.n_in][c] << sh, limits, counts, "sat_readout") if layer.bias else 0
-    for address, m in events:
-        for c, w in enumerate(weights[address]):
-            z[c] = saturate(z[c] + ((w * m) << sh), limits, counts, "sat_readout")
+    """Section 5: M-words with some a or f that is not 0 before the step, or an event."""
+    holding = {i for values in (trace, filtered) for i, value in enumerate(values) if value} | set(m)
+    counts["trace_words"] += len({input_word(layer, i, lanes) for i in holding})

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from neurochip.reference.core import error, forward
-from neurochip.reference.core.arithmetic import (
-    exponential_table,
-    signed_limits,
-    surrogate_table,
-    unsigned_limits,
-)
-from neurochip.reference.core.checks import GoldenSample, check_rule, check_sample
+from neurochip.reference.core import forward
+from neurochip.reference.core.arithmetic import signed_limits, surrogate_table, unsigned_limits
+from neurochip.reference.core.checks import GoldenSample, check_sample
+from neurochip.reference.core.learning import Learning
 from neurochip.reference.core.memory import Memories, keeps_trace
-from neurochip.reference.core.recording import Recorder, count_inputs, count_signal, count_update, nonzero
-from neurochip.reference.core.update import Plasticity, presynaptic_factors
-from neurochip.spec import CoreSpec
-
-Events = Sequence[tuple[int, int]]
+from neurochip.reference.core.recording import Recorder, count_inputs, nonzero
+from neurochip.reference.core.schedule import ApplySchedule
+from neurochip.reference.core.wiring import Event, Spikes, Wiring, magnitudes
+from neurochip.spec import NETWORK_INPUT, CoreSpec
 
 
 @dataclass(frozen=True)
@@ -28,8 +23,8 @@ class GoldenRun:
     Attributes:
         predictions: class index per sample.
         readout_sums: sum of z over the steps, [sample][class].
-        probes: per name [sample][step][width]: "potential/l", "spike/l", and when learning "psi/l", "trace/l",
-            "d/l", "signal/l".
+        probes: per name [sample][step][width]: "potential/l" (z of a readout), "spike/l", and when learning "psi/l",
+            "trace/l" (a), "d/l", "signal/l" (not of feedback layers); heads have none unless they run.
         activity: [n_steps + 1][n_layers][N_FIELDS], last axis as neurochip.activity.FIELDS; last row: applies.
         drawn: (layer, row, column, r) of every random number used, in order; empty unless asked for.
         n_applies: how often accumulated gradients were applied.
@@ -48,30 +43,41 @@ class GoldenCore:
 
     Args:
         spec: resolved integers of the network, its formats and its rule.
-        weights: [layer][N_in + 1][N_out], last row the bias (0 where the layer has none).
+        weights: [layer][row][column], o columns, N_w rows and then the bias rows (0 where the layer has none).
 
     Raises:
         UserError: if the specification or the weights are outside what docs/semantics.md allows.
     """
 
     def __init__(self, spec: CoreSpec, weights: Sequence[Sequence[Sequence[int]]]) -> None:
-        check_rule(spec)
+        spec.check()
         self.spec = spec
         self.memory = Memories(spec, weights)
-        self.plasticity = Plasticity(spec, self.memory)
+        self.wiring = Wiring(spec)
+        self.learning = Learning(spec, self.memory, self.wiring)
+        self.schedule = ApplySchedule(spec)
         self.surrogate_table = surrogate_table(spec.surrogate, spec.surrogate_bits)
-        self.exponential_table = exponential_table()
-        self.samples_in_batch = 0
 
     @property
     def weights(self) -> list[list[list[int]]]:
-        """A copy of the weights [layer][N_in + 1][N_out]; the bias row of a layer without bias is 0."""
-        return self._with_bias_rows(self.memory.synapse)
+        """A copy of the weights [layer][row][column]; the bias rows of a layer without bias are 0."""
+        return self._with_absent_rows(self.memory.synapse)
 
     @property
     def gradients(self) -> list[list[list[int]]]:
         """A copy of the accumulated gradients, shaped like the weights; empty unless the update accumulates."""
-        return self._with_bias_rows(self.memory.gradient)
+        return self._with_absent_rows(self.memory.gradient)
+
+    @property
+    def velocities(self) -> list[list[list[int]]]:
+        """A copy of V, shaped like the weights; empty without momentum."""
+        return self._with_absent_rows(self.memory.velocity)
+
+    def set_velocities(self, velocities: Sequence[Sequence[Sequence[int]]]) -> None:
+        """Put back V, [layer][row][column], saved between epochs."""
+        for kept, given in zip(self.memory.velocity, velocities, strict=True):
+            for row, values in zip(kept, given, strict=False):  # rows of absent biases are not stored
+                row[:] = values
 
     @property
     def registers(self) -> list[list[int]]:
@@ -87,7 +93,7 @@ class GoldenCore:
     ) -> GoldenRun:
         """Run samples in order, learning by the rule of the specification if `learn`.
 
-        Accumulated gradients are applied after every `batch`-th sample and, if `end_of_epoch`, after the last one.
+        Accumulated gradients are applied as section 3.6 says; the last sample ends an epoch if `end_of_epoch`.
         A rule without credit ("none") never learns.
 
         Raises:
@@ -104,67 +110,98 @@ class GoldenCore:
             sums = list(self.memory.readout_sum)
             readout_sums.append(sums)
             predictions.append(sums.index(max(sums)))  # the lowest class of equals
-            if learn and spec.update == "accumulate":
-                self._end_sample(rec)
-        if learn and end_of_epoch and self.samples_in_batch > 0:
-            self._end_batch(rec)
+            if learn and self.schedule.after_sample():
+                self.learning.plasticity.apply(rec)
+        if learn and end_of_epoch and self.schedule.after_epoch():
+            self.learning.plasticity.apply(rec)
         return GoldenRun(predictions, readout_sums, rec.probes, rec.activity(), rec.draws, rec.n_applies)
 
-    def _end_sample(self, rec: Recorder) -> None:
-        self.samples_in_batch += 1
-        if self.samples_in_batch == self.spec.batch:
-            self._end_batch(rec)
-
-    def _end_batch(self, rec: Recorder) -> None:
-        self.plasticity.apply(rec)
-        self.samples_in_batch = 0
-
     def _run_sample(self, sample: GoldenSample, learn: bool, rec: Recorder) -> None:
-        """Section 3: forward in time, learning at each step, or for "unroll" in reverse after the last step."""
-        spec, memory = self.spec, self.memory
-        memory.start_sample()
-        for step, events in enumerate(sample.steps):
-            inputs = self._forward(step, events, learn, rec)
-            if not learn:
-                continue
-            counts = rec.counts(step, len(spec.layers) - 1)
-            memory.signal[-1][:] = error.readout_error(
-                spec, memory.readout, sample.label, self.exponential_table, counts
-            )
-            if spec.credit == "unroll":
-                self._remember(step, inputs)
-            else:
-                self._errors(step, rec)
-                self._updates(step, inputs, rec)
-        if learn and spec.credit == "unroll":
-            for step in reversed(range(spec.n_steps)):
-                inputs = self._recall(step)
-                self._errors(step, rec)
-                self._updates(step, inputs, rec)
+        """Section 3: forward in time, learning at each step, or for "unroll" in reverse after each window."""
+        spec = self.spec
+        unrolls = learn and spec.credit == "unroll"
+        self.memory.start_sample()
+        self.schedule.start_sample()
+        window_steps = spec.window_steps if unrolls else spec.n_steps
+        now: dict[int, Sequence[Event]] = {}
+        for first in range(0, spec.n_steps, window_steps):
+            window = range(first, min(first + window_steps, spec.n_steps))
+            before_window = now
+            for step in window:
+                before, now = now, {NETWORK_INPUT: sample.steps[step]}
+                m = self._forward(step, now, before, learn, rec)
+                if learn:
+                    self.learning.readout_errors(step, sample.label, rec)
+                if unrolls:
+                    self.learning.remember(step - first, now)
+                elif learn and spec.has_loss(step + 1):
+                    self._learn(step, m, rec)
+                elif learn:
+                    self.learning.without_loss(step, rec)
+            if unrolls:
+                self._reverse(window, before_window, rec)
 
-    def _forward(self, step: int, events: Events, learn: bool, rec: Recorder) -> list[Events]:
-        """Sections 3.1 to 3.3 for every layer from first to last, and z; returns the input events of every layer."""
-        spec, memory = self.spec, self.memory
-        inputs: list[Events] = []
+    def _reverse(self, window: range, before_window: Spikes, rec: Recorder) -> None:
+        """Section 3.7: back over the steps of a window; `before_window`: spikes of the step before it."""
+        learning = self.learning
+        self.memory.start_reverse()
+        for slot in reversed(range(len(window))):
+            learning.recall(slot)
+            now = learning.kept_spikes(slot)
+            before = learning.kept_spikes(slot - 1) if slot > 0 else before_window
+            layers = range(len(self.spec.layers))
+            m = [magnitudes(self.wiring.arrivals(index, now, before)) for index in layers]
+            self._learn(window[slot], m, rec)
+        if self.schedule.after_window(len(window), window[-1] == self.spec.n_steps - 1):
+            self.learning.plasticity.apply(rec)
+
+    def _learn(self, step: int, m: Sequence[dict[int, int]], rec: Recorder) -> None:
+        """Sections 3.4 to 3.7: the errors of all layers, then the updates of all layers."""
+        self.learning.errors(step, rec)
+        self.learning.updates(step, m, rec)
+        if self.schedule.after_step():
+            self.learning.plasticity.apply(rec)
+
+    def _forward(
+        self, step: int, now: dict[int, Sequence[Event]], before: Spikes, learn: bool, rec: Recorder
+    ) -> list[dict[int, int]]:
+        """Sections 3.1 to 3.3 and z for every layer from first to last; puts spikes into `now`, returns m of all."""
+        spec = self.spec
+        m: list[dict[int, int]] = [{} for _ in spec.layers]
         for index, layer in enumerate(spec.layers):
-            counts = rec.counts(step, index)
-            inputs.append(events)
-            count_inputs(counts, events)
+            is_head = layer.kind == "readout" and index < len(spec.layers) - 1
+            if layer.kind == "feedback" or (is_head and not learn):
+                continue
+            events = self.wiring.arrivals(index, now, before)
+            m[index] = magnitudes(events)
+            count_inputs(rec.counts(step, index), events, self.wiring.taps[index])
             if learn and keeps_trace(spec, layer):
-                limits = unsigned_limits(spec.trace_bits)
-                forward.update_trace(layer, memory.trace[index], events, limits, spec.trace_lanes, counts)
-                rec.probe(f"trace/{index}", step, memory.trace[index])
-            if layer.kind == "readout":
-                self._read_out(step, index, events, rec)
+                self._trace(step, index, m[index], rec)
+            added = forward.addends(
+                layer, self.memory.synapse[index], self.wiring.taps[index], self.wiring.bias_taps[index], events
+            )
+            if layer.is_hidden:
+                now[index] = self._hidden_layer(step, index, added, learn, rec)
             else:
-                events = self._hidden_layer(step, index, events, learn, rec)
-        return inputs
+                self._read_out(step, index, added, rec)
+        return m
 
-    def _hidden_layer(self, step: int, index: int, events: Events, learn: bool, rec: Recorder) -> Events:
+    def _trace(self, step: int, index: int, m: dict[int, int], rec: Recorder) -> None:
+        spec, layer, counts = self.spec, self.spec.layers[index], rec.counts(step, index)
+        trace, filtered = self.memory.trace[index], self.memory.trace_filter[index]
+        forward.count_trace_words(layer, trace, filtered, m, spec.trace_lanes, counts)
+        forward.update_trace(layer, trace, filtered, m, unsigned_limits(spec.trace_bits), counts)
+        counts["trace_nonzero"] += nonzero(trace)
+        rec.probe(f"trace/{index}", step, trace)
+
+    def _hidden_layer(
+        self, step: int, index: int, added: Iterator[forward.Addend], learn: bool, rec: Recorder
+    ) -> list[Event]:
+        """Sections 3.1 and 3.2; returns the spikes as events."""
         spec, layer, counts = self.spec, self.spec.layers[index], rec.counts(step, index)
         potential = self.memory.potential[index]
         deliver = forward.deliver_wide if spec.deliver == "neuron" else forward.deliver
-        deliver(layer, self.memory.synapse[index], potential, events, signed_limits(spec.membrane_bits), counts)
+        deliver(layer, potential, added, signed_limits(spec.membrane_bits), counts)
         rec.probe(f"potential/{index}", step, potential)
         if learn:
             psi = self.memory.psi[index]
@@ -176,76 +213,19 @@ class GoldenCore:
         rec.probe(f"spike/{index}", step, spikes)
         return [(j, 1) for j, s in enumerate(spikes) if s]
 
-    def _read_out(self, step: int, index: int, events: Events, rec: Recorder) -> None:
+    def _read_out(self, step: int, index: int, added: Iterator[forward.Addend], rec: Recorder) -> None:
         memory, layer = self.memory, self.spec.layers[index]
-        limits = signed_limits(self.spec.readout_bits)
-        forward.read_out(layer, memory.synapse[index], memory.readout, events, limits, rec.counts(step, index))
-        rec.probe(f"potential/{index}", step, memory.readout)
-        for c, z in enumerate(memory.readout):
-            memory.readout_sum[c] += z
+        z = memory.readout[index]
+        forward.read_out(layer, z, added, signed_limits(self.spec.readout_bits), rec.counts(step, index))
+        rec.probe(f"potential/{index}", step, z)
+        if index == len(self.spec.layers) - 1 and step + 1 >= self.spec.loss_start:
+            for c, value in enumerate(z):
+                memory.readout_sum[c] += value
 
-    def _remember(self, step: int, inputs: Sequence[Events]) -> None:
-        """Section 3.7: keep m of the inputs, s and psi of the hidden layers and e of this step."""
-        memory = self.memory
-        fill(memory.history_input[step], inputs[0])
-        for index, psi in enumerate(memory.psi):
-            fill(memory.history_spike[step][index], inputs[index + 1])
-            memory.history_psi[step][index][:] = psi
-        memory.history_error[step][:] = memory.signal[-1]
-
-    def _recall(self, step: int) -> list[Events]:
-        """Put psi and e of this step back in place and return the input events of every layer."""
-        memory = self.memory
-        for index, psi in enumerate(memory.psi):
-            psi[:] = memory.history_psi[step][index]
-        memory.signal[-1][:] = memory.history_error[step]
-        kept = [memory.history_input[step], *memory.history_spike[step]]
-        return [[(i, m) for i, m in enumerate(magnitudes) if m] for magnitudes in kept]
-
-    def _signal(self, index: int) -> list[int]:
-        """What layer `index` learns from: delta of a hidden layer under "unroll", else g; e for the readout."""
-        if self.spec.credit == "unroll" and index < len(self.memory.delta):
-            return self.memory.delta[index]
-        return self.memory.signal[index]
-
-    def _errors(self, step: int, rec: Recorder) -> None:
-        """Sections 3.4 and 3.7: d, g and delta of all hidden layers, last to first, before any update of the step."""
-        spec, memory = self.spec, self.memory
-        rec.probe(f"signal/{len(spec.layers) - 1}", step, memory.signal[-1])
-        for index in reversed(range(len(spec.layers) - 1)):
-            counts, psi, signal = rec.counts(step, index), memory.psi[index], memory.signal[index]
-            next_weights, next_signal = memory.synapse[index + 1], self._signal(index + 1)
-            d = error.back_in_space(spec, index, next_weights, next_signal, psi, signal, counts)
-            if spec.credit == "unroll":
-                error.back_in_time(spec, index, psi, signal, memory.delta[index], counts)
-            rec.probe(f"d/{index}", step, d)
-            rec.probe(f"signal/{index}", step, self._signal(index))
-        for index in range(len(spec.layers)):
-            rows_needing_error = nonzero(memory.psi[index - 1]) if index > 0 else 0
-            count_signal(rec.counts(step, index), self._signal(index), spec.synapse_lanes, rows_needing_error)
-
-    def _updates(self, step: int, inputs: Sequence[Events], rec: Recorder) -> None:
-        """Section 3.5 or 3.6 for all layers, last to first."""
-        spec, memory = self.spec, self.memory
-        for index in reversed(range(len(spec.layers))):
-            signal, counts = self._signal(index), rec.counts(step, index)
-            factors = presynaptic_factors(spec.layers[index], memory.trace[index], inputs[index], spec.trace_gate)
-            count_update(counts, signal, spec.synapse_lanes, len(factors))
-            if spec.update == "immediate":
-                self.plasticity.update(index, factors, signal, step, rec)
-            else:
-                self.plasticity.accumulate(index, factors, signal, counts)
-
-    def _with_bias_rows(self, rows_of: Sequence[list[list[int]]]) -> list[list[list[int]]]:
-        """Copy rows that are stored without the absent bias rows, and put rows of 0 in their place."""
-        return [
-            [list(row) for row in rows] + ([] if layer.bias else [[0] * layer.n_out])
-            for layer, rows in zip(self.spec.layers, rows_of, strict=False)
-        ]
-
-
-def fill(magnitudes: list[int], events: Events) -> None:
-    """Write events into a list of one magnitude per address, 0 where there is none."""
-    magnitudes[:] = [0] * len(magnitudes)
-    for address, m in events:
-        magnitudes[address] = m
+    def _with_absent_rows(self, rows_of: Sequence[list[list[int]]]) -> list[list[list[int]]]:
+        """Copy rows that are stored without what is absent, and put rows of 0 in its place, bias rows last."""
+        copies = []
+        for layer, rows in zip(self.spec.layers, rows_of, strict=False):
+            n_absent = layer.n_weight_rows + layer.n_bias_rows - len(rows)
+            copies.append([list(row) for row in rows] + [[0] * layer.columns for _ in range(n_absent)])
+        return copies

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from neurochip.activity import FIELDS
+from neurochip.topology import Tap
 
 
 class Recorder:
@@ -50,30 +52,75 @@ def nonzero_words(values: Sequence[int], lanes: int) -> int:
     return sum(1 for first in range(0, len(values), lanes) if any(values[first : first + lanes]))
 
 
-def count_inputs(counts: dict[str, int], events: Sequence[tuple[int, int]]) -> None:
-    """Count the input events of one layer, and those whose magnitude is not 1."""
+@dataclass(frozen=True)
+class BlockCounts:
+    """What a signal holds, block by block: L-words with some value that is not 0, and values that are not 0."""
+
+    words: list[int]
+    products: list[int]
+
+    @classmethod
+    def of(cls, signal: Sequence[int], columns: int, lanes: int) -> BlockCounts:
+        """Look at a signal in blocks of `columns` outputs and words of `lanes`; every block begins a new word."""
+        blocks = [signal[first : first + columns] for first in range(0, len(signal), columns)]
+        return cls([nonzero_words(block, lanes) for block in blocks], [nonzero(block) for block in blocks])
+
+    @property
+    def steps(self) -> int:
+        """1 if some value is not 0."""
+        return int(any(self.products))
+
+    def over(self, taps: Iterable[Tap]) -> tuple[int, int]:
+        """(words, products) summed over the blocks that some taps lead to."""
+        blocks = [block for _, block in taps]
+        return sum(self.words[b] for b in blocks), sum(self.products[b] for b in blocks)
+
+
+def count_inputs(counts: dict[str, int], events: Sequence[tuple[int, int]], taps: Sequence[Sequence[Tap]]) -> None:
+    """Count the events delivered to one layer, those whose magnitude is not 1, and their taps."""
     counts["events"] += len(events)
-    counts["graded_events"] += sum(1 for _, magnitude in events if magnitude != 1)
+    counts["graded_events"] += sum(1 for _, m in events if m != 1)
+    counts["deliver_taps"] += sum(len(taps[address]) for address, _ in events)
 
 
-def count_signal(counts: dict[str, int], signal: Sequence[int], lanes: int, rows_needing_error: int) -> None:
-    """Count the learning signal of one layer's outputs, and the weights its way back through the layer touches.
-
-    `rows_needing_error` is the number of presynaptic neurons with psi != 0 (0 for the first layer, whose inputs
-    have no error).
-    """
-    n_nonzero, n_words = nonzero(signal), nonzero_words(signal, lanes)
-    counts["signal_nonzero"] += n_nonzero
-    counts["signal_words"] += n_words
-    counts["signal_steps"] += int(n_nonzero > 0)
-    counts["error_rows"] += rows_needing_error if n_nonzero else 0
-    counts["error_words"] += rows_needing_error * n_words
-    counts["error_products"] += rows_needing_error * n_nonzero
+def count_signal(counts: dict[str, int], signal: BlockCounts, taps: Sequence[Sequence[Tap]]) -> None:
+    """Count the signal of one layer's outputs, and where it lies for the taps of all input addresses."""
+    counts["signal_nonzero"] += sum(signal.products)
+    counts["signal_words"] += sum(signal.words)
+    counts["signal_steps"] += signal.steps
+    for address_taps in taps:
+        words, products = signal.over(address_taps)
+        counts["all_tap_words"] += words
+        counts["all_tap_products"] += products
 
 
-def count_update(counts: dict[str, int], signal: Sequence[int], lanes: int, n_rows: int) -> None:
-    """Count one step's update of one layer with `n_rows` rows of nonzero presynaptic factor, the bias row included."""
-    counts["presynaptic_rows"] += n_rows
-    counts["update_rows"] += n_rows if any(signal) else 0
-    counts["update_words"] += n_rows * nonzero_words(signal, lanes)
-    counts["update_products"] += n_rows * nonzero(signal)
+def count_error(
+    counts: dict[str, int], signal: BlockCounts, addresses: Iterable[int], taps: Sequence[Sequence[Tap]]
+) -> None:
+    """Count the weights that a signal goes back through to some input addresses of its layer."""
+    for address in addresses:
+        words, products = signal.over(taps[address])
+        counts["psi_rows"] += 1
+        counts["psi_taps"] += len(taps[address])
+        counts["error_rows"] += signal.steps
+        counts["error_words"] += words
+        counts["error_products"] += products
+
+
+def count_update(counts: dict[str, int], signal: BlockCounts, rows: Iterable[Sequence[Tap]]) -> None:
+    """Count one step's update of one layer; `rows`: the taps of each input address with p != 0 and each bias row."""
+    for taps in rows:
+        words, products = signal.over(taps)
+        counts["presynaptic_rows"] += 1
+        counts["presynaptic_taps"] += len(taps)
+        counts["update_rows"] += signal.steps
+        counts["update_words"] += words
+        counts["update_products"] += products
+
+
+def count_tiles(
+    counts: dict[str, int], signal: BlockCounts, places: Iterable[tuple[tuple[int, int], Sequence[Tap]]]
+) -> None:
+    """Count the pairs of an M-word and a block it leads to, times the words of that block; `places`: (M-word, taps)."""
+    tiles = {(word, block) for word, taps in places for _, block in taps}
+    counts["update_tiles"] += sum(signal.words[block] for _, block in tiles)

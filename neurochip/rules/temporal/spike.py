@@ -15,3 +15,11 @@ def list_event_rows(addresses, magnitudes, rows, factors):
         rows[k] = addresses[k]
         factors[k] = magnitudes[k]
     return addresses.shape[0]
+
+
+@jit
+def spread_events(addresses, magnitudes, factors):
+    """factors_i <- m_i for all inputs, 0 where no event came."""
+    factors[:] = 0
+    for k in range(addresses.shape[0]):
+        factors[addresses[k]] = magnitudes[k]

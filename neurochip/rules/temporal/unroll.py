@@ -2,7 +2,8 @@
 
     delta[t] = sat(leak(delta[t+1]) + g[t]),   p_i = m_i[t]
 
-With `reset_path = "exact"` the carried part is multiplied by (1 - theta * psi), the derivative of the soft reset.
+The error of a leaky readout is carried in the same way. With `reset_path = "exact"` the carried part is multiplied by
+(1 - theta * psi), the derivative of the soft reset.
 """
 
 from __future__ import annotations
@@ -23,4 +24,17 @@ def carry_error(delta, g, psi, leak, leak_value, exact, threshold, reset_shift, 
         kept = max(low, min(high, x))
         saturations += kept != x
         delta[j] = kept
+    return saturations
+
+
+@jit
+def carry_readout_error(delta, e, leak, leak_value, low, high):
+    """delta <- sat(leak(delta) + e) of a leaky readout. Both int32 [n]; returns the saturations."""
+    leak_magnitudes(delta, leak, leak_value)
+    saturations = 0
+    for c in range(delta.shape[0]):
+        x = delta[c] + e[c]
+        kept = max(low, min(high, x))
+        saturations += kept != x
+        delta[c] = kept
     return saturations

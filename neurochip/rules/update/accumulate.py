@@ -1,6 +1,8 @@
-"""`sample` and `batch`: gradients accumulate in their own memory and are applied later (semantics 3.6).
+"""`sample`, `deferred` and `window`: gradients accumulate in their own memory and are applied later (semantics 3.6).
 
-G_ij <- sat(G_ij + round(p_i g_j, sG)),   later   P = -m_eta G_ij,   W as in the immediate update
+    G_rj <- sat(G_rj + round(D_rj, sG)),   later   P = -m_eta G_rj,   W as in the immediate update
+
+With momentum the velocity V <- sat(leak(V) + G) takes the place of G in the apply.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from neurochip.core._jit import jit
-from neurochip.core.neuron import rounded_shift
+from neurochip.core.columns import LEAK_IS_SHIFT
+from neurochip.core.neuron import leak_magnitudes, rounded_shift
 from neurochip.rules.update.immediate import update_word_any
 
 
@@ -33,11 +36,12 @@ def accumulate_row(gradient, signal, factor, shift, nearest, low, high):
 
 
 @jit
-def accumulate_rows(gradients, stride, rows, factors, signal, shift, nearest, low, high):
-    """Accumulate the listed rows; returns the saturations."""
+def accumulate_rows(gradients, stride, rows, factors, signal, shift, nearest, low, high, changed):
+    """Accumulate the listed rows and note that they changed; returns the saturations."""
     saturations = np.int64(0)
     for k in range(rows.shape[0]):
         at = rows[k] * stride
+        changed[rows[k]] = 1
         saturations += accumulate_row(gradients[at : at + stride], signal, factors[k], shift, nearest, low, high)
     return saturations
 
@@ -65,8 +69,21 @@ def count_words(values, n, lanes):
 
 
 @jit
+def follow_momentum(velocity, gradient, shift, low, high):
+    """V <- sat(leak(V) + G) for one row, the leak by 2^-shift; returns the saturations. int32 [n]."""
+    leak_magnitudes(velocity, LEAK_IS_SHIFT, shift)
+    saturations = np.int64(0)
+    for j in range(velocity.shape[0]):
+        exact = np.int64(velocity[j]) + np.int64(gradient[j])
+        kept = max(low, min(high, exact))
+        saturations += np.int64(kept != exact)
+        velocity[j] = kept
+    return saturations
+
+
+@jit
 def apply_row(row, gradient, n_out, rate, shift, rounding, low, high, registers):
-    """Apply and clear one row of gradients; returns (saturations, advances of the random registers)."""
+    """Apply one row of gradients or velocities; returns (saturations, advances of the random registers)."""
     saturations = advances = 0
     lanes = registers.shape[0]
     for start in range(0, n_out, lanes):
@@ -75,6 +92,16 @@ def apply_row(row, gradient, n_out, rate, shift, rounding, low, high, registers)
             continue
         saturations += update_word_any(row, gradient, start, stop, -rate, shift, rounding, low, high, registers)
         advances += 1
-    for j in range(n_out):
-        gradient[j] = 0
     return saturations, advances
+
+
+@jit
+def count_either(first, second, n, width):
+    """Words of `width` columns in which one of two rows holds something."""
+    words = 0
+    for start in range(0, n, width):
+        found = 0
+        for j in range(start, min(start + width, n)):
+            found |= first[j] | second[j]
+        words += found != 0
+    return words

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurochip.core import lanes
 from neurochip.core._jit import jit
-from neurochip.core.layout import ROUND_NEAREST, ROUND_STOCHASTIC
+from neurochip.core.columns import ROUND_NEAREST, ROUND_STOCHASTIC
 
 
 @jit

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurochip.counters import PHASES, STALL_CAUSES
+from neurochip.errors import UserError
 from neurochip.reference.clocks import register_clock
 from neurochip.reference.core import GoldenSample
 from neurochip.reference.core.arithmetic import (
@@ -55,6 +56,10 @@ class ToyClock:
     def set_registers(self, registers: Sequence[Sequence[int]]) -> None:
         """Put back random registers, [layer][lane]."""
         self.registers = [list(lanes) for lanes in registers]
+
+    def set_velocities(self, velocities: Sequence[Sequence[Sequence[int]]]) -> None:
+        """There is no momentum here."""
+        raise UserError("learning.momentum_shift is not known to this machine")
 
     def run(self, samples: Sequence[GoldenSample], learn: bool, end_of_epoch: bool = True) -> ToyRun:
         """Run samples in order."""

@@ -1,0 +1,175 @@
+"""The table `[network]` of an experiment: its layers, first to last.
+
+Layers with weights are `dense`, `conv2d` and, last, `readout`. Between them `sumpool`, `avgpool`, `flatten` and `add`
+change what the next of them takes its events from. A residual connection is a name and an add:
+
+    layers = [
+        { kind = "conv2d", channels = 8, kernel = 3, padding = 1, name = "a" },
+        { kind = "conv2d", channels = 8, kernel = 3, padding = 1 },
+        { kind = "add", layer = "a" },
+        { kind = "avgpool", kernel = 2 },
+        { kind = "readout" },
+    ]
+
+Here the readout takes the events of both convolutions, pooled; both must have the same map. The name "input" stands for
+the input of the network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from neurochip.config_table import Table
+
+INPUT_NAME = "input"
+Positive = Annotated[int, Field(ge=1, le=32_767)]
+NotNegative = Annotated[int, Field(ge=0, le=32_767)]
+Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
+Size = Positive | Pair
+Padding = NotNegative | Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+MapShape = Annotated[list[Positive], Field(min_length=3, max_length=3)]
+
+
+class LeakyLayer(Table):
+    """A layer whose state leaks: lambda = 1 - 2^-leak_shift, or leak_constant / 65536."""
+
+    kind: str
+    leak_shift: Annotated[int, Field(ge=1, le=15)] | None = None
+    leak_constant: Annotated[int, Field(ge=0, le=65535)] | None = None
+    bias: bool = True
+
+    @model_validator(mode="after")
+    def _one_leak(self) -> LeakyLayer:
+        if self.leak_shift is not None and self.leak_constant is not None:
+            raise ValueError("leak_shift and leak_constant exclude each other; give one of them")
+        return self
+
+
+class SpikingLayer(LeakyLayer):
+    """LIF neurons. An `add` further on finds the layer by its name."""
+
+    threshold: float = Field(default=1.0, gt=0.0)
+    reset: Literal["subtract", "zero"] = "subtract"
+    name: Annotated[str, Field(min_length=1)] | None = None
+
+
+class DenseLayer(SpikingLayer):
+    """A dense layer; a recurrent one also takes its own spikes of the step before, after the other inputs."""
+
+    kind: Literal["dense"]
+    neurons: int = Field(ge=1, le=65536)
+    recurrent: bool = False
+
+
+class Conv2dLayer(SpikingLayer):
+    """A convolution over the map of the layer before: kernel, stride and padding are one number or [height, width]."""
+
+    kind: Literal["conv2d"]
+    channels: int = Field(ge=1, le=65536)
+    kernel: Size
+    stride: Size = 1
+    padding: Padding = 0
+    groups: Positive = 1
+
+
+class SumPool(Table):
+    """A pool whose events keep their magnitude; windows do not overlap. Without a kernel it takes the whole map."""
+
+    kind: Literal["sumpool"]
+    kernel: Size | None = None
+
+
+class AvgPool(Table):
+    """A pool whose events count 1 / window; the window (height x width) is a power of two."""
+
+    kind: Literal["avgpool"]
+    kernel: Size | None = None
+
+    @model_validator(mode="after")
+    def _divides_by_shifting(self) -> AvgPool:
+        if self.kernel is not None and not is_power_of_two(*pair(self.kernel)):
+            raise ValueError(f"kernel = {self.kernel}: an average is over a power of two; a sumpool over any window")
+        return self
+
+
+class Flatten(Table):
+    """Changes nothing: from here on the map is a list of neurons."""
+
+    kind: Literal["flatten"]
+
+
+class Add(Table):
+    """The next layer also takes the events of an earlier one, found by its name; both have the same map."""
+
+    kind: Literal["add"]
+    layer: Annotated[str, Field(min_length=1)]
+
+
+class ReadoutLayer(LeakyLayer):
+    """The readout, one output per class: memoryless, or leaky if it has a leak."""
+
+    kind: Literal["readout"]
+
+
+Layer = Annotated[
+    DenseLayer | Conv2dLayer | SumPool | AvgPool | Flatten | Add | ReadoutLayer, Field(discriminator="kind")
+]
+WITH_WEIGHTS = (DenseLayer, Conv2dLayer, ReadoutLayer)
+
+
+def pair(size: int | list[int]) -> tuple[int, int]:
+    """Height and width of a size given as one number or two."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def is_power_of_two(height: int, width: int) -> bool:
+    """Whether an average over such a window is a shift."""
+    return (height * width) & (height * width - 1) == 0
+
+
+def _default_layers() -> list[Any]:
+    return [DenseLayer(kind="dense", neurons=128, leak_shift=1), ReadoutLayer(kind="readout")]
+
+
+class NetworkTable(Table):
+    """`[network]`: layers first to last, the map of the input, and the spread of the initial weights.
+
+    `input_shape` is [channels, height, width]; a task states it itself. `weight_std` has one value per layer with
+    weights; `head_std` and `feedback_std`, written by a run, one per hidden layer ("0", "1", ...).
+    """
+
+    layers: list[Layer] = Field(default_factory=_default_layers)
+    input_shape: MapShape | None = None
+    init_gain: float = Field(default=0.5, gt=0.0)
+    weight_std: list[Annotated[float, Field(gt=0.0)]] | None = None
+    head_std: dict[str, Annotated[float, Field(gt=0.0)]] | None = None
+    feedback_std: dict[str, Annotated[float, Field(gt=0.0)]] | None = None
+
+    @model_validator(mode="after")
+    def _ends_in_a_readout(self) -> NetworkTable:
+        kinds = [layer.kind for layer in self.layers]
+        if not kinds or kinds[-1] != "readout" or "readout" in kinds[:-1]:
+            raise ValueError("the last layer, and only the last, must be of kind 'readout'")
+        n_weights = sum(isinstance(layer, WITH_WEIGHTS) for layer in self.layers)
+        if self.weight_std is not None and len(self.weight_std) != n_weights:
+            raise ValueError(f"weight_std needs one value per layer, {n_weights}, pools and the like not counted")
+        self._check_names()
+        return self
+
+    def _check_names(self) -> None:
+        names = [layer.name for layer in self.layers if isinstance(layer, SpikingLayer) and layer.name is not None]
+        twice = [name for name, count in Counter([*names, INPUT_NAME]).items() if count > 1]
+        if twice:
+            raise ValueError(f"name = {twice[0]!r} of a layer is taken; allowed is every name once, and not 'input'")
+        known = [INPUT_NAME]
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, Add) and layer.layer not in known:
+                raise ValueError(
+                    f"layers.{index}.layer = {layer.layer!r} is no name of an earlier layer; allowed are "
+                    + ", ".join(map(repr, known))
+                )
+            if isinstance(layer, SpikingLayer) and layer.name is not None:
+                known.append(layer.name)

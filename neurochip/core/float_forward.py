@@ -1,0 +1,180 @@
+"""Kernels of the float twin for the forward pass of a step: deliver, fire, trace, and the error of readouts."""
+
+from __future__ import annotations
+
+import math
+
+from neurochip.core._jit import jit
+from neurochip.core.float_maps import add_map_rows
+from neurochip.core.float_rows import add_bias, add_rows, clear, leak_into
+from neurochip.core.float_state import POTENTIAL, PSI, SIGNAL, Events, State
+from neurochip.core.float_tables import (
+    CONNECTIONS_AT,
+    CONNECTIONS_END,
+    CONV,
+    CREDIT_NONE,
+    DELAY,
+    EVENT_AT,
+    EVENT_SCALE,
+    FEEDBACK,
+    FILTER_LEAK,
+    HAS_BIAS,
+    HAS_FILTER,
+    INPUT_AT,
+    KEEPS_TRACE,
+    KIND,
+    LEAK,
+    MAP_AT,
+    N_IN,
+    N_OUT,
+    OUTPUT_AT,
+    READOUT,
+    RESET_ZERO,
+    SIGMOID,
+    SOURCE,
+    STATE_FLOOR,
+    THRESHOLD,
+    TRACE_FLOOR,
+    TRACE_LEAK,
+    TRIANGLE,
+    WEIGHT_AT,
+    Array,
+    Network,
+    Rule,
+)
+
+
+@jit
+def gather_events(events: Events, net: Network, state: State, row: int, t: int, layer: int) -> None:
+    """List the input events of a layer at step t, connection by connection, under the addresses they come to."""
+    size, scale = net.sizes[layer], net.reals[layer, EVENT_SCALE]
+    start = size[EVENT_AT]
+    n = 0
+    for k in range(size[CONNECTIONS_AT], size[CONNECTIONS_END]):
+        source, since = net.connections[k, SOURCE], t - net.connections[k, DELAY]
+        to = net.connections[k, MAP_AT]
+        if source < 0:
+            for event in range(events.step_offsets[row + t], events.step_offsets[row + t + 1]):
+                address = net.maps[to + events.addresses[event]]
+                if address >= 0:
+                    state.arrived[t, start + n] = address
+                    state.values[t, start + n] = events.magnitudes[event] * scale
+                    n += 1
+        elif since >= 0:
+            low = net.sizes[source, OUTPUT_AT]
+            for spike in range(low, low + state.n_spikes[since, source]):
+                address = net.maps[to + state.spikes[since, spike]]
+                if address >= 0:
+                    state.arrived[t, start + n] = address
+                    state.values[t, start + n] = scale
+                    n += 1
+    state.n_arrived[t, layer] = n
+
+
+@jit
+def fire(u: Array, residual: Array, spikes: Array, first: int, threshold: float, reset_zero: int) -> int:
+    """Fire where u >= threshold, reset, list the spikes from `first` on and return their number."""
+    n = 0
+    for j in range(u.size):
+        residual[j] = u[j]
+        if u[j] >= threshold:
+            residual[j] = 0 if reset_zero else u[j] - threshold
+            spikes[first + n] = j
+            n += 1
+    return n
+
+
+@jit
+def surrogate_derivative(u: Array, threshold: float, kind: int, psi: Array) -> None:
+    """psi_j = psi(u_j - threshold): 4 sigma(4x)(1 - sigma(4x)), max(0, 1 - |x|), or [|x| <= 1/2]."""
+    for j in range(u.size):
+        distance = abs(u[j] - threshold)
+        if kind == SIGMOID:
+            power = math.exp(-4.0 * distance)
+            psi[j] = 4.0 * power / ((1.0 + power) * (1.0 + power))
+        elif kind == TRIANGLE:
+            psi[j] = 1.0 - distance if distance < 1.0 else 0.0
+        else:
+            psi[j] = 1.0 if distance <= 0.5 else 0.0
+
+
+@jit
+def output_error(z: Array, label: int, mse_share: float, error: Array) -> float:
+    """Write e = (1 - alpha)(softmax(z) - y) + alpha 2 (z - y) / C and return the cross-entropy."""
+    highest, total = z[0], 0.0
+    for c in range(1, z.size):
+        if z[c] > highest:
+            highest = z[c]
+    for c in range(z.size):
+        total += math.exp(z[c] - highest)
+    for c in range(z.size):
+        y = 1.0 if c == label else 0.0
+        probability = math.exp(z[c] - highest) / total
+        error[c] = (1.0 - mse_share) * (probability - y) + mse_share * 2.0 * (z[c] - y) / z.size
+    cross_entropy: float = math.log(total) - (z[label] - highest)
+    return cross_entropy
+
+
+@jit
+def update_trace(net: Network, state: State, t: int, layer: int) -> None:
+    """a = leak a + m, or with a filter f = leak f + m and a = filter_leak a + f."""
+    size, real = net.sizes[layer], net.reals[layer]
+    low, high, start = size[INPUT_AT], size[INPUT_AT] + size[N_IN], size[EVENT_AT]
+    trace, filtered = state.trace[low:high], state.filtered[low:high]
+    first = filtered if size[HAS_FILTER] else trace
+    leak_into(first, first, real[TRACE_LEAK], real[TRACE_FLOOR])
+    for k in range(start, start + state.n_arrived[t, layer]):
+        first[state.arrived[t, k]] += state.values[t, k]
+    if size[HAS_FILTER]:
+        leak_into(trace, trace, real[FILTER_LEAK], real[TRACE_FLOOR])
+        for i in range(trace.size):
+            trace[i] += filtered[i]
+
+
+@jit
+def forward_layer(net: Network, rule: Rule, state: State, t: int, layer: int) -> None:
+    """Phases 1 to 3 of one layer at step t."""
+    size, real, shape = net.sizes[layer], net.reals[layer], net.shapes[layer]
+    low, high = size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]
+    start, end = size[EVENT_AT], size[EVENT_AT] + state.n_arrived[t, layer]
+    u, residual = state.history[POTENTIAL, t, low:high], state.residual[low:high]
+    leak_into(u, residual, real[LEAK], real[STATE_FLOOR])
+    if size[HAS_BIAS]:
+        add_bias(u, net.weights, size, shape)
+    if size[KIND] == CONV:
+        add_map_rows(u, net.weights, size, shape, state.taps, state.arrived[t, start:end], state.values[t, start:end])
+    else:
+        add_rows(u, net.weights, size[WEIGHT_AT], state.arrived[t, start:end], state.values[t, start:end])
+    if size[KIND] != READOUT:
+        state.n_spikes[t, layer] = fire(u, residual, state.spikes[t], low, real[THRESHOLD], size[RESET_ZERO])
+        if rule.credit != CREDIT_NONE:
+            surrogate_derivative(u, real[THRESHOLD], rule.surrogate, state.history[PSI, t, low:high])
+    elif real[LEAK] != 0:
+        for j in range(u.size):
+            residual[j] = u[j]
+    if rule.credit != CREDIT_NONE and size[KEEPS_TRACE]:
+        update_trace(net, state, t, layer)
+
+
+@jit
+def forward_step(
+    events: Events, net: Network, rule: Rule, state: State, row: int, t: int, label: int, has_loss: bool
+) -> float:
+    """Phases 1 to 3 of all layers and the errors of the readouts; return the cross-entropy of the last one."""
+    n_layers = net.sizes.shape[0]
+    cross_entropy = 0.0
+    for layer in range(n_layers):
+        gather_events(events, net, state, row, t, layer)
+        kind, low, high = net.sizes[layer, KIND], net.sizes[layer, OUTPUT_AT], 0
+        high = low + net.sizes[layer, N_OUT]
+        z, error = state.history[POTENTIAL, t, low:high], state.history[SIGNAL, t, low:high]
+        if kind == FEEDBACK or (rule.credit == CREDIT_NONE and kind == READOUT and layer < n_layers - 1):
+            clear(z)
+            clear(error)
+            continue
+        forward_layer(net, rule, state, t, layer)
+        if kind == READOUT and has_loss:
+            cross_entropy = output_error(z, label, rule.mse_share, error)
+        elif kind == READOUT:
+            clear(error)
+    return cross_entropy

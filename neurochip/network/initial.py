@@ -1,0 +1,128 @@
+"""Initial weights: normal numbers drawn by seed, as wide as the inputs of a layer are active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurochip.config import Experiment
+from neurochip.network.shape import LayerShape
+from neurochip.network.stream import taps_per_source
+
+# Streams of numpy's default_rng([seed, stream, ...]): weights of the network layer by layer; the head and the feedback
+# layer of hidden layer l from [seed, stream, l], so that they are the same under every rule.
+WEIGHT_STREAM, HEAD_STREAM, FEEDBACK_STREAM = 1, 5, 6
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Events of the sources, counted over samples and steps.
+
+    Attributes:
+        counts: source (NETWORK_INPUT or a hidden layer) -> events of each of its addresses.
+        cells: samples times steps.
+    """
+
+    counts: Mapping[int, NDArray[np.int64]]
+    cells: int
+
+
+EventsOf = Callable[[Sequence[Weights], int], Events]  # weights so far, and the layer in question
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Weights per layer, [n_weight_rows + n_bias_rows, columns], biases 0, and their standard deviations."""
+
+    weights: tuple[Weights, ...]
+    std: tuple[float, ...]
+
+
+def draw_network(experiment: Experiment, shapes: Sequence[LayerShape], events_of: EventsOf) -> Drawn:
+    """Draw the weights of the network: standard normals times init_gain / sqrt(max(1, k)), or network.weight_std.
+
+    Args:
+        experiment: seed, gain and given spreads.
+        shapes: the layers of the network.
+        events_of: events of the sources of a layer, the weights before it being ready.
+    """
+    rng = np.random.default_rng([experiment.run.seed, WEIGHT_STREAM])
+    weights = [_normals(rng, shape) for shape in shapes]
+    std: list[float] = []
+    for index, shape in enumerate(shapes):
+        if experiment.network.weight_std is not None:
+            std.append(experiment.network.weight_std[index])
+        else:
+            std.append(spread(experiment, mean_input(shape, index, events_of(weights, index))))
+        weights[index][: shape.n_weight_rows] *= std[index]
+    return Drawn(tuple(weights), tuple(std))
+
+
+def draw_attached(
+    experiment: Experiment,
+    layers: Mapping[int, LayerShape],
+    stream: int,
+    given: Mapping[str, float] | None,
+    events: Callable[[], Events],
+) -> tuple[dict[int, Weights], dict[int, float]]:
+    """Draw heads or feedback layers: hidden layer -> weights, and their standard deviations by the rule of the network.
+
+    Args:
+        experiment: seed and gain.
+        layers: hidden layer -> its head or feedback layer.
+        stream: HEAD_STREAM or FEEDBACK_STREAM.
+        given: standard deviations of a resolved experiment, by number of the hidden layer.
+        events: of the network; called if some spreads are not given.
+    """
+    weights: dict[int, Weights] = {}
+    std: dict[int, float] = {}
+    for index, shape in layers.items():
+        known = (given or {}).get(str(index))
+        std[index] = spread(experiment, mean_input(shape, index, events())) if known is None else known
+        weights[index] = _normals(np.random.default_rng([experiment.run.seed, stream, index]), shape)
+        weights[index][: shape.n_weight_rows] *= std[index]
+    return weights, std
+
+
+def spread(experiment: Experiment, mean_events: float) -> float:
+    """Standard deviation of the initial weights of a layer whose neurons get so many events per step."""
+    return experiment.network.init_gain / float(np.sqrt(max(1.0, mean_events)))
+
+
+def mean_input(shape: LayerShape, index: int, events: Events) -> float:
+    """k: events per step that reach a neuron, mean over the neurons; behind an average pool sums of squared values.
+
+    Spikes that a recurrent layer sends itself are not known before its weights and not counted.
+    """
+    reached = sum(
+        int((taps_per_source(connection, shape.n_in, shape.conv) * events.counts[connection.source]).sum())
+        for connection in shape.connections(index)
+        if connection.delay == 0
+    )
+    return reached * _square(shape) / events.cells
+
+
+def mean_fan_in(shape: LayerShape, index: int) -> float:
+    """k if every address of the sources had one event per step."""
+    reached = sum(
+        int(taps_per_source(connection, shape.n_in, shape.conv).sum())
+        for connection in shape.connections(index)
+        if connection.delay == 0
+    )
+    return reached * _square(shape)
+
+
+def _square(shape: LayerShape) -> float:
+    """The square of an event's value, 4^-frac_m, over the blocks that share the taps."""
+    return 4.0**-shape.frac_event / shape.n_blocks
+
+
+def _normals(rng: np.random.Generator, shape: LayerShape) -> Weights:
+    weights = np.zeros((shape.n_weight_rows + shape.n_bias_rows, shape.columns))
+    weights[: shape.n_weight_rows] = rng.standard_normal((shape.n_weight_rows, shape.columns))
+    return weights
