@@ -264,7 +264,7 @@ def network_autograd(case: dict[str, Any]) -> dict[str, Any]:
             state[index] = u - (removed.detach() if case["reset_path"] == "detached" else removed)
             spikes[index] += int(now[index].sum())
         cross_entropy += has_loss * float(ce.detach())
-        readout_sum += z.detach()
+        readout_sum += (step + 1 >= case["loss_start"]) * z.detach()
     loss.backward()
     sums = {"cross_entropy": cross_entropy, "readout_sum": readout_sum.tolist(), "spikes": spikes}
     return {**sums, "gradients": [w.grad.tolist() for w in weights]}

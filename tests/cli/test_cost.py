@@ -78,7 +78,10 @@ def test_a_console_says_what_flips_and_json_has_the_rest(call: Command) -> None:
         ((*NETWORK, "--chip", "abacus"), "abacus"),
         ((*NETWORK, "--set", "precision.weight.bits=99"), "--network 40-20-4 with --set: precision.weight.bits"),
         ((*NETWORK, "--samples", "0"), "--samples is 0"),
-        ((*NETWORK, "--steps", "4000"), "--network 40-20-4, rule bptt-o: "),  # ottt-o, which has no history, fits
+        (
+            (*NETWORK, "--steps", "4000", "--set", "chip.overflow=refuse"),
+            "--network 40-20-4, rule bptt-o: ",
+        ),  # ottt-o, which has no history, fits
         (("cost", "--activity", "nowhere"), "nowhere"),
         (("cost", "--network", "nowhere.toml"), "no such file"),
     ],

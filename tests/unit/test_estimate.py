@@ -180,7 +180,7 @@ def test_a_rule_that_was_not_run_is_named(run: Path) -> None:
         ("60-24-5", Asked(n_samples=0), [], "--samples is 0"),
         ("60-24-5", Asked(), ["precision.weight.bits=99"], "precision.weight.bits"),
         ("60-24-5", Asked(), ["chip.name=abacus"], "abacus"),
-        ("9000-4000-10", Asked(), [], "memories.synapse holds"),
+        ("9000-4000-10", Asked(), ["chip.overflow=refuse"], "memories.synapse holds"),
         ("60-0-5", Asked(), [], "a size is 0"),
         ("60x24", Asked(), [], "neither sizes nor a TOML file"),
         ("no.toml", Asked(), [], "no such file"),

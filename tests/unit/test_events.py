@@ -199,3 +199,18 @@ def test_the_content_hash_depends_on_every_array():
     hashes = {GOOD.sha256(), *(replace(GOOD, **change).sha256() for change in changes)}
     assert len(hashes) == len(changes) + 1
     assert replace(GOOD, x=GOOD.x.astype(np.int64)).sha256() == GOOD.sha256()
+
+
+def test_the_crop_keeps_the_middle_and_moves_it_to_the_corner() -> None:
+    x, y = np.array([0, 1, 2, 3, 4, 2]), np.array([3, 1, 2, 1, 0, 0])
+    recordings = Recordings(x, y, np.zeros(6, np.uint8), np.arange(6), np.array([0, 1, 6]), np.array([7, 8]), (5, 4, 1))
+    middle = recordings.crop(3, 2)
+    assert middle.sensor_size == (3, 2, 1)
+    assert middle.offsets.tolist() == [0, 0, 3]  # the first recording has nothing in the middle and stays
+    assert list(zip(middle.x.tolist(), middle.y.tolist(), middle.t.tolist(), strict=True)) == [
+        (0, 0, 1),
+        (1, 1, 2),
+        (2, 0, 3),
+    ]
+    with pytest.raises(UserError, match=r"task\.crop = \[6, 2\] is not inside"):
+        recordings.crop(6, 2)

@@ -18,7 +18,7 @@ STEPS, LOSS_START = 12, 10
 
 
 def best_accuracy(rule: str, recurrent: bool, neurons: int = 128) -> float:
-    """Best test accuracy of 8 epochs in 8-bit fixed point: the best, so that chance is not called memory by a margin."""
+    """The best test accuracy of 8 epochs in 8-bit fixed point."""
     layers = [{"kind": "dense", "neurons": neurons, "recurrent": recurrent}, {"kind": "readout"}]
     tables = {
         "task": {"name": "delayed-recall", "steps": STEPS},

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.recordings
 
 def settings(**changes):
     values = {"name": "events-h5", "path": "nmnist_digits6789.h5", "steps": 20, "repeat": "once", "classes": None}
-    values |= {"sensor_size": None, "validation": None, "event_bits": 1}
+    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1}
     return SimpleNamespace(**(values | changes))
 
 
