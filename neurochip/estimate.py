@@ -54,9 +54,9 @@ class Asked:
     """
 
     rates: tuple[float, ...] = ()
-    psi: float = Assumed.psi
+    psi: float | tuple[float, ...] = Assumed.psi
     signal_steps: float = Assumed.signal_steps
-    signal: tuple[float, float] = Assumed.signal
+    signal: tuple[float, ...] = Assumed.signal
     n_samples: int | None = None
     seed: int = 1
 
@@ -74,6 +74,7 @@ def cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener | No
     rate, origin = _rates(asked, len(shapes), task_rate)
     assumed = Assumed(rate, asked.psi, asked.signal_steps, asked.signal)
     assumed.check()
+    _check_lengths(assumed, len(shapes) - 1)
     n_asked = default_samples(shapes, experiment.task.steps) if asked.n_samples is None else asked.n_samples
     if n_asked < 1:
         raise UserError(f"--samples is {n_asked}; allowed are whole numbers from 1")
@@ -127,6 +128,19 @@ def _rates(asked: Asked, n_layers: int, task_rate: float | None) -> tuple[tuple[
             f"{n_layers}"
         )
     return asked.rates * (n_layers if len(asked.rates) == 1 else 1), "given"
+
+
+def _check_lengths(assumed: Assumed, n_hidden: int) -> None:
+    """One value for all hidden layers, or one for each; --signal has one more, for the readout."""
+    if isinstance(assumed.psi, tuple) and len(assumed.psi) != n_hidden:
+        raise UserError(
+            f"--psi has {len(assumed.psi)} values; allowed is one, or one for each hidden layer, {n_hidden}"
+        )
+    if len(assumed.signal) not in (2, n_hidden + 1):
+        raise UserError(
+            f"--signal has {len(assumed.signal)} values; allowed are one or two numbers, or one for each hidden layer "
+            f"and one for the readout, {n_hidden + 1}"
+        )
 
 
 def default_samples(shapes: Sequence[LayerShape], n_steps: int) -> int:

@@ -92,19 +92,24 @@ def _counted(n_samples: int) -> str:
     return f"{n_samples} sample{'s' if n_samples != 1 else ''}"
 
 
+def _listed(numbers: float | Sequence[float]) -> str:
+    values = numbers if isinstance(numbers, Sequence) else [numbers]
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
 def _notes(activity: Numbers) -> list[str]:
     notes = ["Energy is what the model of the chip gives, not a measurement."]
     if activity["source"] == "run":
         return notes
     psi, steps, signal = activity["psi"], activity["signal_steps"], activity["signal"]
-    rates = ", ".join(f"{rate:.3g}" for rate in activity["rate"])
+    rates = _listed(activity["rate"])
     return [
         *notes,
         f"Nothing was trained: {_counted(activity['n_samples'])} of independent events were drawn "
         f"(seed {activity['seed']}). Rates ({activity['rate_source']}): {rates} events per input and step, of the "
-        f"inputs and the hidden layers. Assumed of learning: {psi:.3g} of the neurons have a surrogate, {steps:.3g} of "
-        f"the steps an error; in these {signal[0]:.3g} of the neurons with a surrogate have a signal, and "
-        f"{signal[1]:.3g} of the outputs an error.",
+        f"inputs and the hidden layers. Assumed of learning: {_listed(psi)} of the neurons have a surrogate, "
+        f"{steps:.3g} of the steps an error; in these {_listed(signal[:-1])} of the neurons with a surrogate have a "
+        f"signal, and {signal[-1]:.3g} of the outputs an error.",
         "Accuracy, and what a rule makes of the spikes while it learns, are not in these numbers: "
         "run `neurochip compare`.",
     ]

@@ -305,7 +305,7 @@ def _resolved(
         if found
     }
     if uses_map(experiment):
-        network["input_shape"] = list(sensor_map(task.sensor_size))
+        network["input_shape"] = experiment.network.input_shape or list(sensor_map(task.sensor_size))
     rates = {rule.name: learning_rate_of(experiment, rule) for rule in rules if rule.group != NO_LEARNING}
     path = experiment.task.path
     return experiment.model_copy(

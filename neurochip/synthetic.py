@@ -34,16 +34,24 @@ class Assumed:
 
     Attributes:
         rate: inputs of the network with an event in a step, then the neurons of every hidden layer in order.
-        psi: hidden neurons with psi != 0.
+        psi: hidden neurons with psi != 0; one number, or one per hidden layer.
         signal_steps: steps in which the readout has an error.
-        signal: in these steps, neurons with a learning signal != 0 of those with psi != 0, and outputs of the readout
-            with an error != 0.
+        signal: in these steps, neurons with a learning signal != 0 of those with psi != 0, of all hidden layers or of
+            each, and last the outputs of the readout with an error != 0.
     """
 
     rate: tuple[float, ...]
-    psi: float = 0.4
+    psi: float | tuple[float, ...] = 0.4
     signal_steps: float = 0.6
-    signal: tuple[float, float] = (0.7, 0.4)
+    signal: tuple[float, ...] = (0.7, 0.4)
+
+    def psi_of(self, hidden: int) -> float:
+        """The share of psi != 0 in a hidden layer, counted from 0."""
+        return self.psi[hidden] if isinstance(self.psi, tuple) else self.psi
+
+    def signal_of(self, hidden: int) -> float:
+        """The share of signals among the psi != 0 of a hidden layer, counted from 0."""
+        return self.signal[hidden if len(self.signal) > 2 else 0]
 
     def check(self) -> None:
         """Refuse what is no fraction.
@@ -182,13 +190,14 @@ def _learning_bitmaps(assumed: Assumed, spec: CoreSpec, n_samples: int, seed: in
         if layer.kind == "feedback":
             continue
         if layer.kind == "readout":
-            signal = _draw(shape, assumed.signal[1], seed, _SIGNAL, index) & has_error
+            signal = _draw(shape, assumed.signal[-1], seed, _SIGNAL, index) & has_error
             if spec.credit == "unroll" and layer.leak_kind != LEAK_NONE:
                 signal = _carried(signal, layer, spec, seed, index)
             bitmaps[f"signal/{index}"] = signal
             continue
-        psi = _draw(shape, assumed.psi, seed, _PSI, index)
-        signal = _draw(shape, assumed.signal[0], seed, _SIGNAL, index) & psi & has_error
+        number = sum(before.is_hidden for before in spec.layers[:index])
+        psi = _draw(shape, assumed.psi_of(number), seed, _PSI, index)
+        signal = _draw(shape, assumed.signal_of(number), seed, _SIGNAL, index) & psi & has_error
         bitmaps[f"psi/{index}"] = psi
         if spec.credit == "unroll":
             signal = _carried(signal, layer, spec, seed, index)

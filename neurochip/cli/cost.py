@@ -43,14 +43,18 @@ def cost(
         ),
     ] = None,
     psi: Annotated[
-        float | None, typer.Option(metavar="F", help="Share of hidden neurons with a surrogate. [default: 0.4]")
+        str | None,
+        typer.Option(
+            metavar="F[,F...]",
+            help="Share of hidden neurons with a surrogate, of all or of each hidden layer. [default: 0.4]",
+        ),
     ] = None,
     signal: Annotated[
         str | None,
         typer.Option(
-            metavar="F[,F]",
-            help="In steps with an error: share of the neurons with a surrogate that have a learning signal, and of "
-            "the outputs with an error. [default: 0.7,0.4]",
+            metavar="F[,F...]",
+            help="In steps with an error: share of the neurons with a surrogate that have a learning signal (of all or "
+            "of each hidden layer), and last of the outputs with an error. [default: 0.7,0.4]",
         ),
     ] = None,
     signal_steps: Annotated[
@@ -119,16 +123,16 @@ def _asked(drawn: dict[str, Any]) -> Asked:
 
     given: dict[str, Any] = {
         "rates": _numbers("--rate", drawn["--rate"]),
-        "psi": drawn["--psi"],
+        "psi": _numbers("--psi", drawn["--psi"]),
         "signal": _numbers("--signal", drawn["--signal"]),
         "signal_steps": drawn["--signal-steps"],
         "n_samples": drawn["--samples"],
         "seed": drawn["--seed"],
     }
-    if given["signal"] is not None:
-        if len(given["signal"]) > 2:
-            raise UserError(f"--signal {drawn['--signal']}: allowed are one or two numbers")
-        given["signal"] = (given["signal"] * 2)[:2]
+    if given["psi"] is not None and len(given["psi"]) == 1:
+        given["psi"] = given["psi"][0]
+    if given["signal"] is not None and len(given["signal"]) == 1:
+        given["signal"] *= 2
     if given["seed"] is not None and given["seed"] < 0:
         raise UserError(f"--seed is {given['seed']}; allowed are whole numbers from 0")
     return Asked(**{key: value for key, value in given.items() if value is not None})

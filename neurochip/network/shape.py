@@ -130,7 +130,8 @@ def uses_map(experiment: Experiment) -> bool:
 
 def _input_stream(experiment: Experiment, n_inputs: int, task_map: MapSize | None) -> Stream:
     asked, sensor = experiment.network.input_shape, experiment.task.sensor_size
-    if asked is not None and task_map is not None and tuple(asked) != task_map:
+    is_line = task_map is not None and task_map[:2] == (1, 1)  # a list of inputs, which may be seen as any map
+    if asked is not None and task_map is not None and not is_line and tuple(asked) != task_map:
         raise UserError(f"network.input_shape = {asked} is not allowed with this task; its map is {list(task_map)}")
     known = asked or task_map or (sensor_map(sensor) if sensor is not None else None)
     if known is None:

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-HELPERS = ("kernels", "workload", "spikingjelly_peer")
+HELPERS = ("kernels", "workload", "spikingjelly_peer", "convolution_workload")
 
 for _name in HELPERS:
     _full = f"bench_{_name}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurochip.config import Experiment, parse_experiment
+from neurochip.config import Experiment, load_experiment, parse_experiment
 from neurochip.errors import UserError
 from neurochip.network.shape import LayerShape, layer_shapes
 from neurochip.network.stream import addresses_of, taps_per_address, taps_per_source
@@ -155,3 +155,11 @@ def test_numbers_of_taps_are_those_of_the_definition(conv: ConvShape) -> None:
     connection = Connection(0, conv.channels, conv.height * 2 + 1, conv.width * 2, 2, 2)
     expected = [0 if (at := connection.address(s)) is None else counted[at] for s in range(connection.n_source)]
     assert taps_per_source(connection, conv.n_in, conv).tolist() == expected
+
+
+def test_a_list_of_inputs_may_be_seen_as_any_map_of_its_size() -> None:
+    tables = {"network": {"layers": [{"kind": "conv2d", "channels": 2, "kernel": 3}, {"kind": "readout"}]}}
+    seen = load_experiment(None, ["network.input_shape=[3,4,5]"], tables=tables)
+    assert layer_shapes(seen, 60, 2, (1, 1, 60))[0].n_out == 2 * 2 * 3
+    with pytest.raises(UserError, match="is not allowed with this task"):
+        layer_shapes(seen, 60, 2, (1, 6, 10))
