@@ -1,8 +1,8 @@
 """Window length K and block size b of truncated local BPTT on a named network, against end-to-end BPTT: a table.
 
-Synthetic activity (independent events at a rate of 0.1), nothing is trained. MACs are counted twice: those of errors going
-back through weights (two numbers of several bits), and all. Accesses are words of the chip, a row word read once per
-tap; memory is all that the rule stores for one sample, and that without weights and gradients.
+Synthetic activity (independent events at a rate of 0.1), nothing is trained. MACs are counted twice: those of errors
+going back through weights (two numbers of several bits), and all. Accesses are words of the chip, a row word read once
+per tap; memory is all that the rule stores for one sample, and that without weights and gradients.
 
     python scripts/sweep_truncation.py alexnet-cifar 10
 """
