@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neurochip.topology import Connection, ConvShape
+from neurochip.topology import Connection, ConvShape, LayerGeometry
 
 LEAK_NONE, LEAK_SHIFT, LEAK_CONSTANT = "none", "shift", "constant"
 KINDS = ("dense", "conv", "readout", "feedback")
@@ -23,7 +23,7 @@ MAX_WIDE_REGISTER = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class LayerSpec:
+class LayerSpec(LayerGeometry):
     """One layer: its shape, neuron, formats and presynaptic factor (semantics sections 1 to 3)."""
 
     kind: str  # one of KINDS
@@ -64,31 +64,6 @@ class LayerSpec:
     def trace_shift(self) -> int:
         """sa."""
         return self.frac_trace - self.frac_event
-
-    @property
-    def is_hidden(self) -> bool:
-        """Whether its outputs are neurons that fire."""
-        return self.kind in ("dense", "conv")
-
-    @property
-    def n_weight_rows(self) -> int:
-        """N_w, rows of weights without those of the bias."""
-        return self.conv.n_rows if self.conv is not None else self.n_in
-
-    @property
-    def n_bias_rows(self) -> int:
-        """Rows that the bias has, or would have."""
-        return self.conv.groups if self.conv is not None else 1
-
-    @property
-    def columns(self) -> int:
-        """o, columns of a row and of a block of outputs."""
-        return self.conv.columns if self.conv is not None else self.n_out
-
-    @property
-    def n_blocks(self) -> int:
-        """Blocks of outputs."""
-        return self.conv.n_blocks if self.conv is not None else 1
 
 
 @dataclass(frozen=True)

@@ -127,3 +127,37 @@ class ConvShape:
                 if 0 <= k_x < self.kernel_width:
                     row = (c * self.kernel_height + k_y) * self.kernel_width + k_x
                     yield row, (out_y * self.out_width + out_x) * self.groups + group
+
+
+class LayerGeometry:
+    """Rows, columns and blocks that follow from the shape of a layer; every description of a layer inherits them."""
+
+    kind: str
+    n_in: int
+    n_out: int
+    conv: ConvShape | None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether its outputs are neurons that fire."""
+        return self.kind in ("dense", "conv")
+
+    @property
+    def n_weight_rows(self) -> int:
+        """N_w, rows of weights without those of the bias."""
+        return self.conv.n_rows if self.conv is not None else self.n_in
+
+    @property
+    def n_bias_rows(self) -> int:
+        """Rows that the bias has, or would have."""
+        return self.conv.groups if self.conv is not None else 1
+
+    @property
+    def columns(self) -> int:
+        """o, columns of a row of weights and of a block of outputs."""
+        return self.conv.columns if self.conv is not None else self.n_out
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of outputs."""
+        return self.conv.n_blocks if self.conv is not None else 1

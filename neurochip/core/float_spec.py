@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neurochip.errors import UserError
-from neurochip.topology import Connection, ConvShape
+from neurochip.topology import Connection, ConvShape, LayerGeometry
 
 KINDS = ("dense", "conv", "readout", "feedback")
 APPLIES = ("sample", "deferred", "window")
@@ -18,7 +18,7 @@ NETWORK_INPUT = -1  # source of a connection from the input of the network
 
 
 @dataclass(frozen=True)
-class FloatLayerSpec:
+class FloatLayerSpec(LayerGeometry):
     """One layer in real numbers (semantics sections 3 and 4); its weights are [n_weight_rows + n_bias_rows, columns].
 
     Attributes:
@@ -62,26 +62,6 @@ class FloatLayerSpec:
         if self.leak is None:
             return 0.5 if self.is_hidden else 0.0
         return self.leak
-
-    @property
-    def is_hidden(self) -> bool:
-        """Whether its outputs are neurons that fire."""
-        return self.kind in ("dense", "conv")
-
-    @property
-    def n_weight_rows(self) -> int:
-        """Rows of weights without those of the bias."""
-        return self.conv.n_rows if self.conv is not None else self.n_in
-
-    @property
-    def n_bias_rows(self) -> int:
-        """Rows that the bias has, or would have."""
-        return self.conv.groups if self.conv is not None else 1
-
-    @property
-    def columns(self) -> int:
-        """Columns of a row and of a block of outputs."""
-        return self.conv.columns if self.conv is not None else self.n_out
 
 
 @dataclass(frozen=True)

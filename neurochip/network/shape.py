@@ -22,14 +22,14 @@ from neurochip.errors import UserError
 from neurochip.network.formats import Fracs, HeadFracs
 from neurochip.network.stream import MapSize, Stream, flat
 from neurochip.spec import LEAK_CONSTANT, LEAK_NONE, LEAK_SHIFT, NETWORK_INPUT
-from neurochip.topology import Connection, ConvShape
+from neurochip.topology import Connection, ConvShape, LayerGeometry
 
 DEFAULT_LEAK_SHIFT = 1
 NO_LEAK = (LEAK_NONE, 0)
 
 
 @dataclass(frozen=True)
-class LayerShape:
+class LayerShape(LayerGeometry):
     """Shape and neuron of one layer with weights; leaks are (kind, value) as in docs/semantics.md, section 2.
 
     Attributes:
@@ -58,31 +58,6 @@ class LayerShape:
     filter_leak: tuple[str, int] = NO_LEAK
     attached: int | None = None
     out_map: MapSize | None = None
-
-    @property
-    def is_hidden(self) -> bool:
-        """Whether its outputs are neurons that fire."""
-        return self.kind in ("dense", "conv")
-
-    @property
-    def n_weight_rows(self) -> int:
-        """Rows of weights without those of the bias."""
-        return self.conv.n_rows if self.conv is not None else self.n_in
-
-    @property
-    def n_bias_rows(self) -> int:
-        """Rows that the bias has, or would have."""
-        return self.conv.groups if self.conv is not None else 1
-
-    @property
-    def columns(self) -> int:
-        """Columns of a row of weights."""
-        return self.conv.columns if self.conv is not None else self.n_out
-
-    @property
-    def n_blocks(self) -> int:
-        """Blocks of outputs."""
-        return self.conv.n_blocks if self.conv is not None else 1
 
     @property
     def n_weights(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Chip:
     overflow: str = "refuse"
 
 
-def network(sizes: tuple[int, ...], rule: str, n_steps: int = 20, **changes: object) -> CoreSpec:
+def network(sizes: tuple[int, ...], rule: str, n_steps: int = 20, **changes: Any) -> CoreSpec:
     """Default widths; traces on the inputs of hidden layers, none on those of the readout."""
     credit, update = RULES[rule]
     last = len(sizes) - 2
@@ -100,7 +101,7 @@ def network(sizes: tuple[int, ...], rule: str, n_steps: int = 20, **changes: obj
         synapse_lanes=4,
         trace_lanes=3,
     )
-    return dataclasses.replace(spec, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(spec, **changes)
 
 
 # 7-10-6-5: 8*10 + 11*6 + 7*5 = 181 weights and biases; 16 hidden neurons; Σz has 24 + ⌈log2 20⌉ = 29 bits.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from neurochip.errors import UserError
@@ -65,6 +67,6 @@ def test_events_add_up_by_kind() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 0.5])
-def test_a_number_of_events_is_a_whole_number(number: float) -> None:
+def test_a_number_of_events_is_a_whole_number(number: Any) -> None:
     with pytest.raises(UserError, match=f"number of virtual events of ODIN is {number}"):
-        step_cost(virtuals=number)  # type: ignore[arg-type]
+        step_cost(virtuals=number)

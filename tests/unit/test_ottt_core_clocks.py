@@ -8,6 +8,7 @@ A 1rw memory: II = 2, λ = 1 + 6 = 7, d = 7 + 1 − 2 = 6. A 1r1w memory: II = 1
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import ottt_core_bitmaps as given
 import pytest
@@ -86,9 +87,9 @@ def test_fire_of_the_readout_by_hand(ports: str, cycles: int, stalls: dict[str, 
     assert clocks(forward.fire(site("ottt-o", index=1, ports=ports))) == (0, {})  # hidden: those of its group
 
 
-def softmax(rule: str, **changes: object) -> tuple[int, dict[str, int]]:
+def softmax(rule: str, **changes: Any) -> tuple[int, dict[str, int]]:
     """Clocks of the readout without the way back through it: the layer before it is cut off."""
-    whole = site(rule, index=2, **changes)  # type: ignore[arg-type]
+    whole = site(rule, index=2, **changes)
     cut = Connection(source=1, channels=6, carries_error=False)
     layers = (*whole.spec.layers[:2], dataclasses.replace(whole.layer, inputs=(cut,)))
     spec = dataclasses.replace(whole.spec, layers=layers)
@@ -200,5 +201,6 @@ def test_history_by_hand() -> None:
 
 def test_dram_without_a_bus_is_named() -> None:
     there = site("bptt", index=2, off_chip=("history",))
+    chip: Any = there.chip
     with pytest.raises(UserError, match="no table dram with bus_bits and latency_cycles"):
-        forward.history(dataclasses.replace(there, chip=dataclasses.replace(there.chip, dram=None)))  # type: ignore[type-var]
+        forward.history(dataclasses.replace(there, chip=dataclasses.replace(chip, dram=None)))

@@ -71,7 +71,7 @@ def test_local_ends_every_block_but_the_last_in_a_head_and_cuts_between(
     own = {(source, 4 + place) for place, source in enumerate(heads)}
     assert carrying(layers) == carry | own
     for head, source in zip(layers[4:-1], heads, strict=True):
-        assert head.inputs == (Connection(source, DENSE[source]["neurons"]),)  # type: ignore[arg-type]
+        assert head.inputs == (Connection(source, layers[source].n_out),)
         assert (head.attached, head.bias, head.learns, head.n_out, head.leak[0]) == (source, True, True, 3, "none")
     assert layers[-1].inputs == (Connection(3, 8),)
     assert layers[-1].attached is None
