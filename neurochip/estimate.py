@@ -24,7 +24,7 @@ from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import NamedNetwork
 from neurochip.network.resolve import Lanes, core_spec
 from neurochip.network.shape import Fracs, LayerShape, layer_shapes, leak_factor, sensor_map
-from neurochip.network.stream import MapSize
+from neurochip.network.wiring import MapSize
 from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer
 from neurochip.rules.presets import DEFAULT_COMPARISON, Rule, find_rule

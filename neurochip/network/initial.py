@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurochip.config import Experiment
 from neurochip.network.shape import LayerShape
-from neurochip.network.stream import taps_per_source
+from neurochip.network.wiring import taps_per_source
 
 # Streams of numpy's default_rng([seed, stream, ...]): weights of the network layer by layer; the head and the feedback
 # layer of hidden layer l from [seed, stream, l], so that they are the same under every rule.

@@ -12,7 +12,7 @@ from neurochip.config import Experiment
 from neurochip.config_layers import pair
 from neurochip.errors import UserError
 from neurochip.network.shape import NO_LEAK, LayerShape
-from neurochip.network.stream import Stream, flat
+from neurochip.network.wiring import Stream, flat
 from neurochip.rules.presets import READOUT_LEAK, Rule
 from neurochip.spec import LEAK_SHIFT
 from neurochip.topology import Connection

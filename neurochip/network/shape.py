@@ -20,7 +20,7 @@ from neurochip.config_layers import (
 )
 from neurochip.errors import UserError
 from neurochip.network.formats import Fracs, HeadFracs
-from neurochip.network.stream import MapSize, Stream, flat
+from neurochip.network.wiring import MapSize, Stream, flat
 from neurochip.spec import LEAK_CONSTANT, LEAK_NONE, LEAK_SHIFT, NETWORK_INPUT
 from neurochip.topology import Connection, ConvShape, LayerGeometry
 

@@ -10,7 +10,7 @@ import pytest
 from neurochip.config import Experiment, load_experiment, parse_experiment
 from neurochip.errors import UserError
 from neurochip.network.shape import LayerShape, layer_shapes
-from neurochip.network.stream import addresses_of, taps_per_address, taps_per_source
+from neurochip.network.wiring import addresses_of, taps_per_address, taps_per_source
 from neurochip.topology import Connection, ConvShape
 
 CONV: dict[str, Any] = {"kind": "conv2d", "channels": 4, "kernel": 3, "padding": 1}
