@@ -207,3 +207,10 @@ def test_a_broken_network_file_is_named(text: str, words: str, tmp_path: Path) -
     with pytest.raises(UserError, match=words) as caught:
         named_network(str(path), [])
     assert str(path) in str(caught.value)
+
+
+def test_memories_grow_where_the_experiment_does_not_say_what_then() -> None:
+    large = named_network("3000-400-10", ["task.steps=2", "run.rules=['ottt-o']"])
+    assert cost_from_rates(large, Asked(n_samples=1))["chip"]["overflow"] == "grow"
+    small = named_network("60-24-5", ["task.steps=2", "run.rules=['ottt-o']"])
+    assert cost_from_rates(small, Asked(n_samples=1))["chip"]["overflow"] == "refuse"

@@ -137,3 +137,15 @@ def test_a_gate_and_graded_events_have_bitmaps_of_their_own() -> None:
 def test_what_is_no_fraction_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         dataclasses.replace(made.ASSUMED, **change).check()
+
+
+def test_every_hidden_layer_can_have_shares_of_its_own() -> None:
+    assumed = Assumed((0.2, 0.2, 0.2), psi=(0.1, 0.9), signal_steps=1.0, signal=(0.8, 0.3, 0.5))
+    one = made.spec_of("ottt-o")
+    hidden, readout = one.layers
+    spec = dataclasses.replace(one, layers=(hidden, dataclasses.replace(hidden, n_in=hidden.n_out), readout))
+    bitmaps = draw_trace(assumed, spec, 60, 3).bitmaps
+    for index, (psi, signal) in enumerate(((0.1, 0.8), (0.9, 0.3))):
+        assert bitmaps[f"psi/{index}"].mean() == pytest.approx(psi, abs=0.02)
+        assert bitmaps[f"signal/{index}"].mean() == pytest.approx(psi * signal, abs=0.02)
+    assert bitmaps["signal/2"].mean() == pytest.approx(0.5, abs=0.03)
