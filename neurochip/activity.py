@@ -63,6 +63,7 @@ class Activity:
         n_applies: how often accumulated gradients were applied.
         learning: whether learning was on.
         synapse_lanes, trace_lanes: declared word widths L and M, in columns.
+        n_standardisations: how often the weights were standardised (semantics 3.8).
     """
 
     totals: NDArray[np.int64]
@@ -71,6 +72,7 @@ class Activity:
     learning: bool
     synapse_lanes: int
     trace_lanes: int
+    n_standardisations: int = 0
 
     @property
     def n_steps(self) -> int:
@@ -99,6 +101,7 @@ class Activity:
             totals=self.totals + other.totals,
             n_samples=self.n_samples + other.n_samples,
             n_applies=self.n_applies + other.n_applies,
+            n_standardisations=self.n_standardisations + other.n_standardisations,
         )
 
 

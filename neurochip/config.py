@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from neurochip.config_errors import sentence
-from neurochip.config_layers import NetworkTable, Size
+from neurochip.config_layers import NetworkTable, Size, SpikingLayer
 from neurochip.config_precision import PrecisionTable
 from neurochip.config_table import Table
 from neurochip.errors import UserError
@@ -37,7 +37,8 @@ class LearningTable(Table):
     `unroll`, `block` and `window` are the K, b and W of the presets that have none of their own (W: that of unroll).
     A head pools the map of its layer over `head_pool_kernel` (default, and at most: all of it). `trace_filter` is the k
     of a second leak of the traces, or "readout": that of the readout. The learning rate is halved every `halve_every`
-    epochs. `mode` "stream" learns from a stream of samples (`[stream]`, docs/continual.md) instead of `epochs`.
+    epochs. Layers with `standardise` are brought back to their mean and variance every `standardise_every` samples, 0:
+    never. `mode` "stream" learns from a stream of samples (`[stream]`, docs/continual.md) instead of `epochs`.
     """
 
     mode: Literal["epochs", "stream"] = "epochs"
@@ -54,6 +55,7 @@ class LearningTable(Table):
     reset_path: Literal["detached", "exact"] = "detached"
     first_layer: Literal["trace", "input"] = "trace"
     readout_trace: bool = False
+    bias_trace: bool = False
     unroll: int = Field(default=5, ge=1, le=32_767)
     block: int = Field(default=1, ge=1, le=65536)
     window: int | None = Field(default=None, ge=1, le=32_767)
@@ -66,6 +68,7 @@ class LearningTable(Table):
     update_every: int = Field(default=1, ge=1, le=32_767)
     momentum_shift: int = Field(default=0, ge=0, le=15)
     halve_every: int | None = Field(default=None, ge=1, le=100_000)
+    standardise_every: int = Field(default=0, ge=0, le=10_000_000)
 
     @field_validator("rule")
     @classmethod
@@ -206,6 +209,12 @@ class Experiment(Table):
             raise ValueError(
                 f"learning.loss_start = {learning.loss_start} and learning.update_every = {learning.update_every} "
                 f"leave none of {steps} steps (task.steps) a loss; allowed are steps from 1 to {steps}"
+            )
+        standardised = [layer for layer in self.network.layers if isinstance(layer, SpikingLayer) and layer.standardise]
+        if learning.standardise_every and not standardised:
+            raise ValueError(
+                f"learning.standardise_every = {learning.standardise_every} needs a layer with standardise = true, and "
+                "network.layers has none; allowed is 0"
             )
         return self
 

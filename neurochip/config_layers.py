@@ -49,11 +49,24 @@ class LeakyLayer(Table):
 
 
 class SpikingLayer(LeakyLayer):
-    """LIF neurons. An `add` further on finds the layer by its name."""
+    """LIF neurons. An `add` further on finds the layer by its name.
+
+    With `standardise` the weights of every neuron (conv2d: of every channel) have mean 0 and, times their number, the
+    variance gain^2. `spike_scale` is what its spikes count; it is folded into the weights that take them.
+    """
 
     threshold: float = Field(default=1.0, gt=0.0)
     reset: Literal["subtract", "zero"] = "subtract"
     name: Annotated[str, Field(min_length=1)] | None = None
+    standardise: bool = False
+    gain: float = Field(default=1.0, gt=0.0)
+    spike_scale: float = Field(default=1.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _standardised_to_a_gain(self) -> SpikingLayer:
+        if self.gain != 1.0 and not self.standardise:
+            raise ValueError(f"gain = {self.gain} needs standardise = true; allowed without it is 1")
+        return self
 
 
 class DenseLayer(SpikingLayer):
@@ -73,6 +86,15 @@ class Conv2dLayer(SpikingLayer):
     stride: Size = 1
     padding: Padding = 0
     groups: Positive = 1
+
+    @model_validator(mode="after")
+    def _one_filter_in_a_column(self) -> Conv2dLayer:
+        if self.standardise and self.groups > 1:
+            raise ValueError(
+                f"standardise = true is not allowed with groups = {self.groups}, as a column of the weights then holds "
+                "one filter of every group; allowed is groups = 1"
+            )
+        return self
 
 
 class SumPool(Table):

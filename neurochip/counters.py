@@ -32,7 +32,7 @@ STALLS: Mapping[str, str] = {
     "dram": "a burst to or from DRAM is under way",
 }
 STALL_CAUSES: tuple[str, ...] = tuple(STALLS)
-PHASES: tuple[str, ...] = ("deliver", "fire", "trace", "error", "update", "apply", "history")
+PHASES: tuple[str, ...] = ("deliver", "fire", "trace", "error", "update", "apply", "standardise", "history")
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,24 @@
 """The story of `neurochip cost`: price a network without training it.
 
-Either rates -> synthetic bitmaps -> activity -> counts -> price, or the activity of a finished run -> counts -> price.
+Rates, assumed or those of a finished run -> synthetic bitmaps -> activity -> counts -> price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.activity import Activity
 from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.estimate_document import cost_document
 from neurochip.listener import Listener, Silent
+from neurochip.measured_rates import measured_rates
 from neurochip.microarch.interface import Gates
-from neurochip.microarch.replay import at_word_widths, replayed_epoch
 from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import NamedNetwork
 from neurochip.network.resolve import Lanes, core_spec
@@ -29,13 +28,14 @@ from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer
 from neurochip.rules.presets import DEFAULT_COMPARISON, Rule, find_rule
 from neurochip.setup import chip_of
-from neurochip.synthetic import Assumed, activity_of_drawing, draw_events, draw_trace
+from neurochip.synthetic import Assumed, activity_of_drawing, draw_events, draw_trace, steps_and_layers
 
 if TYPE_CHECKING:
     from neurochip.repricing import SavedRun
 
 DEFAULT_RATE = 0.1
 DEFAULT_SAMPLES = 16
+FEWEST_OF_RUN = 8  # samples at the rates of a run, unless --samples says less: errors come in whole samples
 MOST_CELLS = 1 << 22  # inputs and outputs times steps and samples that are drawn unless --samples says more
 MOST_TRACES = 16_384  # of a layer, enough for its percentile
 Numbers = dict[str, Any]
@@ -51,55 +51,130 @@ class Asked:
         psi, signal_steps, signal: as in `neurochip.synthetic.Assumed`.
         n_samples: of the drawing; None: as many as `default_samples` says.
         seed: of the drawing.
+        run: a finished run whose mean rates are drawn; rates, psi, signal_steps and signal are then not used.
     """
 
     rates: tuple[float, ...] = ()
-    psi: float | tuple[float, ...] = Assumed.psi
-    signal_steps: float = Assumed.signal_steps
-    signal: tuple[float, ...] = Assumed.signal
+    psi: float | tuple[float, ...] = 0.4
+    signal_steps: float = 0.6
+    signal: tuple[float, ...] = (0.7, 0.4)
     n_samples: int | None = None
     seed: int = 1
+    run: SavedRun | None = None
 
 
 def cost_from_rates(network: NamedNetwork, asked: Asked, listener: Listener | None = None) -> Numbers:
-    """Price the rules of an experiment at assumed rates; returns the document of docs/cost.md.
+    """Price the rules of an experiment at assumed rates or those of a run; returns the document of docs/cost.md.
 
     Raises:
         UserError: anything wrong with network, rules, rates or chip, or a network that does not fit the chip.
     """
-    experiment = network.experiment
+    asking = _question(network, asked, listener or Silent())
     with _named(network.source):
-        n_inputs, n_classes, task_rate, input_map = _ends(network, listener or Silent())
-        shapes = layer_shapes(experiment, n_inputs, n_classes, input_map)
-    rate, origin = _rates(asked, len(shapes), task_rate)
-    assumed = Assumed(rate, asked.psi, asked.signal_steps, asked.signal)
-    assumed.check()
-    _check_lengths(assumed, len(shapes) - 1)
-    n_asked = default_samples(shapes, experiment.task.steps) if asked.n_samples is None else asked.n_samples
-    if n_asked < 1:
-        raise UserError(f"--samples is {n_asked}; allowed are whole numbers from 1")
-    rules = [find_rule(name) for name in experiment.run.rules or DEFAULT_COMPARISON]
-    with _named(network.source):
-        fracs = _fracs(experiment, shapes, assumed, n_asked, asked.seed, rules)
-        experiment, pricers = _fitting(experiment, rules, shapes, fracs)
-    batch = max(pricer.spec.batch for pricer in pricers)
-    n_samples = -(-n_asked // batch) * batch  # whole batches, the same samples for every rule
-    for rule, pricer in zip(rules, pricers, strict=True):
+        experiment, pricers = asking.pricers()
+    for rule, pricer in zip(asking.rules, pricers, strict=True):
         with _named(f"{network.source}, rule {rule.name}"):  # other rules may need less
             pricer.check()
-    priced = [_drawn(rule, pricer, assumed, n_samples, asked.seed) for rule, pricer in zip(rules, pricers, strict=True)]
-    activity = {
-        "source": "assumed",
-        "rate": list(rate),
-        "rate_source": origin,
-        **{key: asdict(assumed)[key] for key in ("psi", "signal_steps", "signal")},
-        "n_samples": n_samples,
-        "seed": asked.seed,
-    }
+    priced = [asking.drawn(index, pricers) for index in range(len(pricers))]
     inference = {
         one.rule.name: one.pricer.per_sample(replace(one.activity, learning=False), one.trace) for one in priced
     }
-    return cost_document(experiment, priced, inference, activity)
+    section = asking.section | {"n_samples": asking.whole_batches(pricers), "seed": asked.seed}
+    return cost_document(experiment, priced, inference, section)
+
+
+def draw_point(network: NamedNetwork, asked: Asked) -> tuple[dict[str, Pricer], dict[str, PricedRule], dict[str, str]]:
+    """What `cost_from_rates` prices, for one point of many: the same drawing, without the document.
+
+    Returns:
+        The pricers of all rules (none where no rule can run), the rules that can run, and why the others cannot.
+
+    Raises:
+        UserError: anything wrong with network, rules or rates, but not a rule that does not fit its chip.
+    """
+    asking = _question(network, asked, Silent())
+    names = [rule.name for rule in asking.rules]
+    try:
+        _, pricers = asking.pricers()
+    except UserError as error:  # formats that no rule can run with
+        return {}, {}, dict.fromkeys(names, str(error))
+    priced, refused = {}, {}
+    for index, (name, pricer) in enumerate(zip(names, pricers, strict=True)):
+        try:
+            pricer.check()
+        except UserError as error:
+            refused[name] = str(error)
+        else:
+            priced[name] = asking.drawn(index, pricers)
+    return dict(zip(names, pricers, strict=True)), priced, refused
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Network, rules and what is drawn for each of them, before anything is fitted to a chip."""
+
+    experiment: Experiment
+    shapes: tuple[LayerShape, ...]
+    rules: list[Rule]
+    assumed: list[Assumed]
+    section: Numbers  # `activity` of the document
+    n_asked: int
+    seed: int
+
+    def pricers(self) -> tuple[Experiment, list[Pricer]]:
+        """The experiment with memories that fit, and a pricer per rule."""
+        fracs = _fracs(self.experiment, self.shapes, self.assumed[0], self.n_asked, self.seed, self.rules)
+        return _fitting(self.experiment, self.rules, self.shapes, fracs)
+
+    def whole_batches(self, pricers: Sequence[Pricer]) -> int:
+        """Samples to draw, the same for every rule."""
+        batch = max(pricer.spec.batch for pricer in pricers)
+        return -(-self.n_asked // batch) * batch
+
+    def drawn(self, index: int, pricers: Sequence[Pricer]) -> PricedRule:
+        """The drawing of a rule, priced."""
+        pricer = pricers[index]
+        trace = draw_trace(self.assumed[index], pricer.spec, self.whole_batches(pricers), self.seed)
+        activity = activity_of_drawing(trace, pricer.spec, pricer.chip.lanes, pricer.chip.trace_lanes)
+        return PricedRule(self.rules[index], pricer, activity, trace)
+
+
+def _question(network: NamedNetwork, asked: Asked, listener: Listener) -> _Question:
+    experiment = network.experiment
+    with _named(network.source):
+        n_inputs, n_classes, task_rate, input_map = _ends(network, listener)
+        shapes = layer_shapes(experiment, n_inputs, n_classes, input_map)
+    rules = [find_rule(name) for name in experiment.run.rules or DEFAULT_COMPARISON]
+    assumed, section = _rates_to_draw(asked, experiment, shapes, rules, task_rate)
+    n_asked = _samples(asked, shapes, experiment.task.steps)
+    return _Question(experiment, shapes, rules, assumed, section, n_asked, asked.seed)
+
+
+def _rates_to_draw(
+    asked: Asked,
+    experiment: Experiment,
+    shapes: tuple[LayerShape, ...],
+    rules: Sequence[Rule],
+    task_rate: float | None,
+) -> tuple[list[Assumed], Numbers]:
+    """What is drawn for every rule, and how the section `activity` of the document says it."""
+    if asked.run is not None:
+        return measured_rates(asked.run, experiment, shapes, rules)
+    rate, origin = _rates(asked, len(shapes), task_rate)
+    assumed = Assumed(rate, asked.psi, asked.signal_steps, asked.signal)
+    assumed.check()
+    _check_lengths(asked, len(shapes) - 1)
+    shares = {key: getattr(asked, key) for key in ("psi", "signal_steps", "signal")}
+    return [assumed] * len(rules), {"source": "assumed", "rate": list(rate), "rate_source": origin, **shares}
+
+
+def _samples(asked: Asked, shapes: Sequence[LayerShape], n_steps: int) -> int:
+    """Samples to draw, before they are rounded up to whole batches."""
+    if asked.n_samples is None:
+        return max(default_samples(shapes, n_steps), 1 if asked.run is None else FEWEST_OF_RUN)
+    if asked.n_samples < 1:
+        raise UserError(f"--samples is {asked.n_samples}; allowed are whole numbers from 1")
+    return asked.n_samples
 
 
 def _ends(network: NamedNetwork, listener: Listener) -> tuple[int, int, float | None, MapSize | None]:
@@ -130,15 +205,13 @@ def _rates(asked: Asked, n_layers: int, task_rate: float | None) -> tuple[tuple[
     return asked.rates * (n_layers if len(asked.rates) == 1 else 1), "given"
 
 
-def _check_lengths(assumed: Assumed, n_hidden: int) -> None:
+def _check_lengths(asked: Asked, n_hidden: int) -> None:
     """One value for all hidden layers, or one for each; --signal has one more, for the readout."""
-    if isinstance(assumed.psi, tuple) and len(assumed.psi) != n_hidden:
+    if isinstance(asked.psi, tuple) and len(asked.psi) != n_hidden:
+        raise UserError(f"--psi has {len(asked.psi)} values; allowed is one, or one for each hidden layer, {n_hidden}")
+    if len(asked.signal) not in (2, n_hidden + 1):
         raise UserError(
-            f"--psi has {len(assumed.psi)} values; allowed is one, or one for each hidden layer, {n_hidden}"
-        )
-    if len(assumed.signal) not in (2, n_hidden + 1):
-        raise UserError(
-            f"--signal has {len(assumed.signal)} values; allowed are one or two numbers, or one for each hidden layer "
+            f"--signal has {len(asked.signal)} values; allowed are one or two numbers, or one for each hidden layer "
             f"and one for the readout, {n_hidden + 1}"
         )
 
@@ -181,12 +254,13 @@ def _fracs(
     rules: Sequence[Rule],
 ) -> Fracs:
     """Formats as calibration would choose them for traces of these events."""
-    traces = []
-    for index, (shape, rate) in enumerate(zip(shapes, assumed.rate, strict=True)):
+    n_steps, traces = experiment.task.steps, []
+    rates = steps_and_layers(assumed.rate, n_steps, len(shapes))
+    for index, shape in enumerate(shapes):
         n_drawn = min(shape.n_in, MOST_TRACES)
-        events = draw_events((n_samples, experiment.task.steps, n_drawn), rate, seed, index)
+        events = draw_events((n_samples, n_steps, n_drawn), rates[:, index], seed, index)
         traces.append(_real_traces(events, leak_factor(shape.trace_leak)))
-    return assumed_fracs(experiment, shapes, assumed.rate, traces, rules)
+    return assumed_fracs(experiment, shapes, [float(rate) for rate in rates.mean(axis=0)], traces, rules)
 
 
 def _real_traces(events: NDArray[np.bool_], leak: float) -> NDArray[np.float64]:
@@ -214,58 +288,3 @@ def _pricers(
     chip, gates = chip_of(experiment), Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate)
     lanes = Lanes(chip.lanes, chip.trace_lanes)
     return [Pricer(chip, gates, core_spec(experiment, rule, shapes, fracs, lanes)) for rule in rules]
-
-
-def _drawn(rule: Rule, pricer: Pricer, assumed: Assumed, n_samples: int, seed: int) -> PricedRule:
-    trace = draw_trace(assumed, pricer.spec, n_samples, seed)
-    activity = activity_of_drawing(trace, pricer.spec, pricer.chip.lanes, pricer.chip.trace_lanes)
-    return PricedRule(rule, pricer, activity, trace)
-
-
-def cost_of_run(run: SavedRun, rules: Sequence[str] | None, chip_name: str | None) -> Numbers:
-    """Price the activity of a finished run; on its own chip the costs are those of its report.json.
-
-    Args:
-        run: the finished run.
-        rules: those of the run to price (default: all).
-        chip_name: another chip than that of the run.
-
-    Raises:
-        UserError: a rule that was not run, or a chip that cannot run one.
-    """
-    experiment = run.experiment
-    known = [result["rule"] for result in run.report["results"] if result["precision"] == "fixed"]
-    for name in rules or ():
-        if name not in known:
-            raise UserError(f"--rules {name}: is not in the run {run.directory}; allowed are {', '.join(known)}")
-    if chip_name is not None:
-        chip_table = experiment.chip.model_copy(update={"name": chip_name})
-        experiment = experiment.model_copy(update={"chip": chip_table})
-    table = experiment.chip
-    chip, gates = chip_of(experiment), Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate)
-    priced, inference = [], {}
-    for name in rules or known:
-        pricer = Pricer(chip, gates, run.spec(name, Lanes(chip.lanes, chip.trace_lanes)))
-        with _named(f"{run.directory}, rule {name}"):
-            pricer.check()
-        recorded = run.recorded_of(name)
-        activity = _on_chip(recorded.epochs[-1], recorded.subset, pricer, run)
-        priced.append(PricedRule(find_rule(name), pricer, activity, recorded.subset))
-        if recorded.test is not None:
-            test = _on_chip(recorded.test, recorded.test_subset, pricer, run)
-            inference[name] = pricer.per_sample(test, recorded.test_subset)
-    activity_section = {"source": "run", "run": run.report["name"], "n_samples": priced[0].activity.n_samples}
-    return cost_document(experiment, priced, inference, activity_section)
-
-
-def _on_chip(activity: Activity, trace: Any, pricer: Pricer, run: SavedRun) -> Activity:
-    """The activity in the words of the chip; another microarchitecture counts the recorded samples alone."""
-    lanes = (pricer.chip.lanes, pricer.chip.trace_lanes)
-    other = pricer.chip.microarchitecture != run.report["chip"]["microarchitecture"]
-    if not other and (not activity.learning or lanes == (activity.synapse_lanes, activity.trace_lanes)):
-        return activity
-    if trace is None:
-        raise UserError(
-            f"{run.directory}: no sample was recorded (run.activity_samples = 0), which {pricer.chip.name} needs"
-        )
-    return (replayed_epoch if other else at_word_widths)(activity, trace, pricer.spec, *lanes)

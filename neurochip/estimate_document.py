@@ -101,6 +101,8 @@ def _notes(activity: Numbers) -> list[str]:
     notes = ["Energy is what the model of the chip gives, not a measurement."]
     if activity["source"] == "run":
         return notes
+    if activity["source"] == "rates-of-run":
+        return [*notes, *_notes_of_rates(activity)]
     psi, steps, signal = activity["psi"], activity["signal_steps"], activity["signal"]
     rates = _listed(activity["rate"])
     return [
@@ -112,4 +114,24 @@ def _notes(activity: Numbers) -> list[str]:
         f"signal, and {signal[-1]:.3g} of the outputs an error.",
         "Accuracy, and what a rule makes of the spikes while it learns, are not in these numbers: "
         "run `neurochip compare`.",
+    ]
+
+
+def _notes_of_rates(activity: Numbers) -> list[str]:
+    """What was drawn, and which rules have rates of their own."""
+    entries = activity["rates_of_rules"]
+    own = [entry["rule"] for entry in entries if entry["measured_on"] == entry["rule"]]
+    others: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry["rule"] not in own:
+            others.setdefault(entry["measured_on"], []).append(entry["rule"])
+    sources = [f"{', '.join(own)} at rates of their own"] if own else []
+    sources += [
+        f"{', '.join(names)} at those of {source}, as the run has none of theirs" for source, names in others.items()
+    ]
+    return [
+        f"Nothing was simulated: {_counted(activity['n_samples'])} of independent events, surrogates and errors were "
+        f"drawn (seed {activity['seed']}) at the mean rates of every layer and step of the run {activity['run']}: "
+        f"{'; '.join(sources)}. Which neurons fire again and again is not in mean rates: traces are shared by too "
+        "many inputs.",
     ]

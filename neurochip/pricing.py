@@ -24,6 +24,7 @@ from neurochip.microarch.footprint import (
     word_bits,
 )
 from neurochip.microarch.interface import Counted, Gates, per_sample
+from neurochip.microarch.ottt_core_standardise import units as standardisation_units
 from neurochip.microarch.registry import CoreContents, microarchitecture
 from neurochip.spec import CoreSpec
 from neurochip.tiling import steps_where_history_leaves_cores, tiled, tiled_area, used_bits
@@ -113,12 +114,15 @@ class Pricer:
         return {EVENT_FIFO: chip.memories[EVENT_FIFO].words * widths[EVENT_FIFO]}
 
     def area(self) -> Area:
-        """Area of the chip with the banks that overflow mode "grow" adds, its words as wide as this network needs."""
+        """Area of the chip with the banks that overflow mode "grow" adds, its words as wide as this network needs.
+
+        Units too narrow for the standardisation of the weights are built wider.
+        """
         if self.chip.mesh is not None and self._cores():
-            core = area(self.chip, word_bits(self.spec, self.chip))
+            core = area(self.chip, word_bits(self.spec, self.chip))  # it does not standardise
             return tiled_area(core, self.chip.mesh.columns * self.chip.mesh.rows)
         chip = self._capacity().chip
-        return area(chip, self._word_bits(chip))
+        return area(chip, self._word_bits(chip), standardisation_units(self.spec))
 
     def _word_bits(self, chip: Chip) -> Mapping[str, int]:
         storage = microarchitecture(chip.microarchitecture).storage
@@ -252,6 +256,7 @@ def eventful_activity(spec: CoreSpec, chip: Chip, learning: bool) -> Activity:
         totals=totals,
         n_samples=1,
         n_applies=int(spec.update == "accumulate"),
+        n_standardisations=int(spec.standardise_every > 0),
         learning=learning and spec.credit != "none",
         synapse_lanes=chip.lanes,
         trace_lanes=chip.trace_lanes,

@@ -21,7 +21,7 @@ from neurochip.listener import Listener
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.registry import microarchitecture
 from neurochip.network.calibrate import Prepared, integer_weights, prepare
-from neurochip.network.resolve import Lanes, batch_of, core_spec, float_spec, halvings_of, learning_rate_of
+from neurochip.network.resolve import Lanes, core_spec, float_spec, halvings_of, learned_together, learning_rate_of
 from neurochip.network.rule_layers import rule_layers
 from neurochip.network.shape import LayerShape, layer_shapes, sensor_map, uses_map
 from neurochip.pricing import Pricer
@@ -177,8 +177,8 @@ class Setup:
             )
             stream = self.stream
             if stream is not None:
-                batch = batch_of(self.resolved, run.rule)
-                return train_on_stream(self.core(run, weights), training, stream, batch, state)
+                together = learned_together(self.resolved, run.rule)
+                return train_on_stream(self.core(run, weights), training, stream, together, state)
             first = min(len(state.epochs), training.n_epochs - 1) if state is not None else 0
             return train(self.core(run, weights, first), training, state)
 

@@ -49,6 +49,13 @@ class LayerSpec(LayerGeometry):
     signal_of: int | None = None  # feedback: the readout whose signal it carries
     filter_leak_kind: str = LEAK_NONE  # second leak of the trace; "none": no filter
     filter_leak_value: int = 0
+    standardise_constant: int = 0  # C of semantics 3.8; 0: not standardised
+    rate_boost: int = 0  # s - s[l], of layers whose events are scaled
+
+    @property
+    def standardise_shift(self) -> int:
+        """p of semantics 3.8, 16 + ceil(log2 K), K the rows of weights."""
+        return 16 + (self.n_weight_rows - 1).bit_length()
 
     @property
     def frac_presynaptic(self) -> int:
@@ -103,6 +110,8 @@ class CoreSpec:
     loss_start: int = 1
     update_every: int = 1
     momentum_shift: int = 0  # 0: no momentum
+    bias_trace: bool = False  # whether bias rows have a trace where inputs have one
+    standardise_every: int = 0  # samples from one standardisation to the next; 0: none
 
     @property
     def window_steps(self) -> int:
@@ -151,6 +160,11 @@ class CoreSpec:
             at_offset[connection.offset] = at_offset.get(connection.offset, 0) + largest * window
         return max(at_offset.values())
 
+    def is_standardised(self, layer: int) -> bool:
+        """Whether the weights of a layer are brought back to their mean and variance while learning."""
+        spec = self.layers[layer]
+        return self.standardise_every > 0 and spec.standardise_constant > 0 and spec.learns
+
     def error_shift(self, layer: int, consumer: int | None = None) -> int:
         """sd of hidden layer `layer` for the error that layer `consumer` (default: the next) gives it."""
         after = self.layers[layer + 1 if consumer is None else consumer]
@@ -159,7 +173,7 @@ class CoreSpec:
     def update_shift(self, layer: int) -> int:
         """S (immediate)."""
         spec = self.layers[layer]
-        return spec.frac_presynaptic + spec.frac_error + self.rate_shift - spec.frac_weight
+        return spec.frac_presynaptic + spec.frac_error + self.rate_shift - spec.rate_boost - spec.frac_weight
 
     def gradient_shift(self, layer: int) -> int:
         """sG."""
@@ -169,7 +183,7 @@ class CoreSpec:
     def apply_shift(self, layer: int) -> int:
         """S_G (accumulate)."""
         spec = self.layers[layer]
-        return spec.frac_gradient + self.rate_shift - spec.frac_weight
+        return spec.frac_gradient + self.rate_shift - spec.rate_boost - spec.frac_weight
 
     def check(self) -> None:
         """Refuse formats, shifts and connections outside the legal ranges of semantics sections 1 and 3.

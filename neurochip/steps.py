@@ -18,7 +18,7 @@ from neurochip.pricing import Pricer
 
 Numbers = dict[str, Any]
 STEPS = tuple(2**k for k in range(13))
-ONCE_PER_SAMPLE = "apply"  # all other phases do the same work in every step
+ONCE_PER_SAMPLE = ("apply", "standardise")  # all other phases do the same work in every step
 
 
 class EnergyOfSteps:
@@ -86,7 +86,7 @@ class EnergyOfSteps:
         )
 
     def _of_steps(self, first: int, last: int, pricer: Pricer) -> Counted:
-        """Counts of the steps from `first` to before `last` of a mean sample; the applies come with them."""
+        """Counts of the steps from `first` to before `last` of a mean sample, with what comes once per sample."""
         now, chip = pricer.spec.n_steps, pricer.chip
         key = (first, last, chip.overflow, chip.memories.get("history"))
         if (first, last) == (0, now) and pricer is self.priced.pricer:
@@ -115,10 +115,10 @@ def _spilling(chip: Chip) -> Chip:
 
 
 def _times(counted: Counted, factor: float) -> Counted:
-    """The work of all phases but the apply, times a factor."""
+    """The work of all phases but those of ONCE_PER_SAMPLE, times a factor."""
 
     def of(phase: str, number: float) -> float:
-        return number if phase == ONCE_PER_SAMPLE else number * factor
+        return number if phase in ONCE_PER_SAMPLE else number * factor
 
     cycles = {phase: of(phase, number) for phase, number in counted.cycles_by_phase.items()}
     counts = tuple(replace(count, number=of(count.phase, count.number)) for count in counted.counts)
@@ -126,10 +126,10 @@ def _times(counted: Counted, factor: float) -> Counted:
 
 
 def _plus(counted: Counted, more: Counted) -> Counted:
-    """Both together, but the apply of the first alone."""
-    added = tuple(count for count in more.counts if count.phase != ONCE_PER_SAMPLE)
+    """Both together, but what is done once per sample of the first alone."""
+    added = tuple(count for count in more.counts if count.phase not in ONCE_PER_SAMPLE)
     cycles = {
-        phase: number + (0 if phase == ONCE_PER_SAMPLE else more.cycles_by_phase[phase])
+        phase: number + (0 if phase in ONCE_PER_SAMPLE else more.cycles_by_phase[phase])
         for phase, number in counted.cycles_by_phase.items()
     }
     return replace(counted, counts=counted.counts + added, cycles_by_phase=cycles, cycles=sum(cycles.values()))

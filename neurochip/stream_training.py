@@ -1,7 +1,7 @@
 """One rule on a stream: every sample is predicted with the weights of that moment, then learned if it has a label.
 
-A checkpoint is written after CHECKPOINT_SAMPLES or more, at the end of a block at which no gradients wait for the rest
-of a batch.
+A checkpoint is written after CHECKPOINT_SAMPLES or more, at the end of a block at which nothing waits for more samples:
+neither gradients for the rest of a batch nor weights for their standardisation.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class StreamProgress:
 
 
 def train_on_stream(
-    core: Core, training: Training, stream: SampleStream, batch: int, state: TrainingState | None
+    core: Core, training: Training, stream: SampleStream, together: int, state: TrainingState | None
 ) -> Outcome:
     """Run what `state` has not seen of the stream, then validate and test under the last drift.
 
@@ -81,7 +81,8 @@ def train_on_stream(
         core: as for `neurochip.training.train`.
         training: its `n_epochs` and `halve_every` are not used; `on_epoch` is called at every checkpoint.
         stream: the samples.
-        batch: labelled samples per apply; those that remain at the end of the stream are applied then.
+        together: labelled samples after which nothing waits for more (`neurochip.network.resolve.learned_together`);
+            what waits at the end of the stream is done then.
         state: that of a checkpoint.
 
     Raises:
@@ -100,7 +101,7 @@ def train_on_stream(
         end = stream.block_end(position)
         run.block(position, end)
         position = end
-        is_due = position - saved >= CHECKPOINT_SAMPLES and run.learned.seen % batch == 0
+        is_due = position - saved >= CHECKPOINT_SAMPLES and run.learned.seen % together == 0
         if is_due or position == n_samples:
             saved = position
             state.take_from(core)

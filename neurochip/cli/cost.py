@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurochip.cli import options
+from neurochip.cli.cost_map import check_map_options, make_map
 from neurochip.cli.options import overrides_of
 from neurochip.errors import UserError
 
@@ -60,6 +61,14 @@ def cost(
     signal_steps: Annotated[
         float | None, typer.Option(metavar="F", help="Share of the steps with an error. [default: 0.6]")
     ] = None,
+    rates_of: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Draw at the mean rates of every layer and step of a finished run of the same layers: its folder, or "
+            "the activity.h5 in it. Excludes --rate, --psi, --signal and --signal-steps.",
+        ),
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(metavar="N", help="Samples to draw. [default: 16, fewer for a large network]")
     ] = None,
@@ -71,6 +80,25 @@ def cost(
             help="Price what a finished run did instead: its folder, or the activity.h5 in it.",
         ),
     ] = None,
+    as_map: Annotated[
+        bool,
+        typer.Option(
+            "--map", help="Price a grid of settings: which rule is cheapest where, the borders, and what moves them."
+        ),
+    ] = False,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--axis",
+            metavar="KEY=V1,V2,...",
+            help="With --map, an axis of the grid: steps, rate, psi, signal, signal-steps, width (of the hidden "
+            "layers: 64, 64:32 or a factor, x0.5) or a key such as precision.trace.bits. Repeatable. [default: steps "
+            "against rate, width, trace bits, surrogate, batch and overflow mode, each alone]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --map: write map.json, map.csv and plots to a new folder.")
+    ] = None,
     chip: options.ChipName = None,
     settings: options.Set = None,
     as_json: options.Json = False,
@@ -81,8 +109,9 @@ def cost(
         "--rate": rate, "--psi": psi, "--signal": signal, "--signal-steps": signal_steps, "--samples": samples,
         "--seed": seed,
     }  # fmt: skip
+    check_map_options(as_map, {"--axis": axes, "--out": out}, {"--rates-of": rates_of, "--activity": activity})
     if activity is not None:
-        others = {"--network": network, "--steps": steps, **drawn, "--set": settings}
+        others = {"--network": network, "--steps": steps, **drawn, "--rates-of": rates_of, "--set": settings}
         given = [name for name, value in others.items() if value is not None and value != []]
         if given:
             raise UserError(
@@ -95,17 +124,23 @@ def cost(
     else:
         overrides = overrides_of(settings, chip, rules)
         overrides = (*overrides, f"task.steps={steps}") if steps is not None else overrides
-        document = _of_network(network, overrides, _asked(drawn), quiet)
+        if as_map:
+            return make_map(network, overrides, axes or [], _asked(drawn, None), out, as_json, quiet)
+        document = _of_network(network, overrides, _asked(drawn, rates_of), quiet)
     _print(document, as_json)
 
 
 def _of_run(activity: Path, rules: str | None, chip: str | None) -> dict[str, Any]:
-    from neurochip.estimate import cost_of_run
+    from neurochip.cost_of_run import cost_of_run
     from neurochip.repricing import load_run
 
-    directory = activity.parent if activity.name == RUN_FILE else activity
     names = None if rules is None else [name.strip() for name in rules.split(",")]
-    return cost_of_run(load_run(directory), names, chip)
+    return cost_of_run(load_run(_folder(activity)), names, chip)
+
+
+def _folder(run: Path) -> Path:
+    """The folder of a run that is given by its folder or the file of its activity."""
+    return run.parent if run.name == RUN_FILE else run
 
 
 def _of_network(network: str, overrides: tuple[str, ...], asked: Asked, quiet: bool) -> dict[str, Any]:
@@ -117,10 +152,16 @@ def _of_network(network: str, overrides: tuple[str, ...], asked: Asked, quiet: b
         return cost_from_rates(named_network(network, overrides), asked, progress)
 
 
-def _asked(drawn: dict[str, Any]) -> Asked:
+def _asked(drawn: dict[str, Any], rates_of: Path | None) -> Asked:
     """What the options assume; those not given keep their defaults."""
     from neurochip.estimate import Asked
 
+    for option in ("--rate", "--psi", "--signal", "--signal-steps"):
+        if rates_of is not None and drawn[option] is not None:
+            raise UserError(
+                f"{option} cannot be given with --rates-of, as the rates are those of the run; allowed are --network, "
+                "--rules, --steps, --samples, --seed, --chip, --set, --json and --quiet"
+            )
     given: dict[str, Any] = {
         "rates": _numbers("--rate", drawn["--rate"]),
         "psi": _numbers("--psi", drawn["--psi"]),
@@ -135,6 +176,13 @@ def _asked(drawn: dict[str, Any]) -> Asked:
         given["signal"] *= 2
     if given["seed"] is not None and given["seed"] < 0:
         raise UserError(f"--seed is {given['seed']}; allowed are whole numbers from 0")
+    if rates_of is not None:
+        from neurochip.repricing import load_run
+
+        try:
+            given["run"] = load_run(_folder(rates_of))
+        except UserError as error:
+            raise UserError(f"--rates-of {error}") from error
     return Asked(**{key: value for key, value in given.items() if value is not None})
 
 

@@ -54,8 +54,8 @@ from neurochip.core.columns import (
     WIDE_DOT,
     WIDTH,
 )
-from neurochip.core.convolution import error_conv
 from neurochip.core.convolution_counts import count_error, count_signal
+from neurochip.core.convolution_errors import error_conv
 from neurochip.core.presynaptic import count_conv_update
 from neurochip.rules.spatial.backprop import backproject
 from neurochip.rules.spatial.routed import dense_error, gather_sums, mark_needed, round_sums, signals_from_sums
@@ -123,13 +123,13 @@ def form_sums(index, layout, state, scratch, sums, counts):
     signal = state.signal[first:stop]
     first, stop = rows_range(layer)
     weights, needed = state.weights[first:stop], scratch.needed[: layer[N_IN]]
-    wide = layer[WIDE_DOT] != 0
     if layer[KIND] == CONV:
         geometry = layout.geometry[index]
-        error_conv(weights, geometry, signal, needed, wide, sums)
-        rows, taps, words, products = count_error(geometry, needed, scratch.reach)
+        rows, taps, words, products = count_error(geometry, needed, scratch.reach, scratch.nonzero_at)
+        copies = (scratch.signals_16, scratch.rows_16, scratch.tile)
+        error_conv(weights, geometry, signal, needed, scratch.nonzero_at, layer[WIDE_DOT] != 0, copies, sums)
     else:
-        rows = dense_error(weights, layer[STRIDE], signal, needed, wide, sums)
+        rows = dense_error(weights, layer[STRIDE], signal, needed, layer[WIDE_DOT] != 0, sums)
         taps, words, products = rows, rows * scratch.signal_words[index], rows * scratch.signal_nonzero[index]
     counts[_PSI_ROWS] += rows
     counts[_PSI_TAPS] += taps
@@ -253,7 +253,7 @@ def count_signals(index, layout, state, scratch):
     signal = state.signal[first:stop]
     if layer[KIND] == CONV:
         words, nonzero, all_words, all_products = count_signal(
-            layout.geometry[index], signal, lanes, scratch.blocks, scratch.reach
+            layout.geometry[index], signal, lanes, scratch.blocks, scratch.columns, scratch.reach
         )
     else:
         words, nonzero = count_words(signal, layer[N_OUT], lanes)

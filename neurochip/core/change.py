@@ -11,7 +11,6 @@ from neurochip.core.columns import (
     COLUMNS,
     CONV,
     ERROR_NEAREST,
-    FRAC_P,
     GRADIENT_HIGH,
     GRADIENT_LOW,
     GRADIENT_SHIFT,
@@ -43,13 +42,15 @@ from neurochip.core.columns import (
     WIDE_PRODUCT,
     WIDTH,
 )
-from neurochip.core.convolution import sum_products_conv
+from neurochip.core.convolution_counts import count_words, first_bits
+from neurochip.core.convolution_products import sum_products_conv
 from neurochip.core.lanes import N_LANES
 from neurochip.core.presynaptic import presynaptic_rows
 from neurochip.rules.temporal.trace import count_row_words, count_trace_words
-from neurochip.rules.update.accumulate import accumulate_row, accumulate_rows, count_words
+from neurochip.rules.update.accumulate import accumulate_row, accumulate_rows
 from neurochip.rules.update.immediate import (
     find_words,
+    update_products_stochastic,
     update_rows_any,
     update_rows_constant,
     update_rows_stochastic,
@@ -107,56 +108,67 @@ def update_dense(index, layout, state, scratch, rows, factors, signal, counts):
 
 
 @jit
-def update_products(weights, products, layer, constants, registers, words, all_rows, factor, scaled):
-    """Immediate update of all rows with some D != 0; returns (L-words of D != 0, saturations, advances).
+def count_rows(products, stride, columns, lanes, changed):
+    """Note the rows with some D != 0; returns the words of `lanes` columns of them all."""
+    firsts = first_bits(lanes)
+    words = np.int64(0)
+    for row in range(products.shape[0] // stride):
+        here, _ = count_words(products, row * stride, columns, lanes, firsts)
+        changed[row] |= here > 0
+        words += here
+    return words
 
-    products: int32 [n_rows * stride], D; factor: int32 [1]; scaled: int32 [stride].
+
+@jit
+def update_products(weights, products, layer, constants, registers, words, all_rows, factor, changed, scaled):
+    """Immediate update of all rows with some D != 0; returns (saturations, advances).
+
+    products: int32 [n_rows * stride], D; factor: int32 [1]; changed: uint8 [n_rows]; scaled: int32 [stride].
     """
     stride, columns = layer[STRIDE], layer[COLUMNS]
-    weight_words = saturations = advances = 0
     # A product with m_eta that may not fit 32 bits is formed row by row in 64.
     wide = layer[WIDE_PRODUCT] != 0
+    if not wide and constants[WEIGHT_ROUNDING] == ROUND_STOCHASTIC and constants[RNG_LANES] == N_LANES:
+        return update_products_stochastic(
+            weights, products, constants[RATE], layer[UPDATE_SHIFT], constants[WEIGHT_LOW], constants[WEIGHT_HIGH],
+            registers,
+        )  # fmt: skip
+    saturations = advances = np.int64(0)
     factor[0] = -constants[RATE] if wide else 1
     for row in range(products.shape[0] // stride):
-        d = products[row * stride : (row + 1) * stride]
-        here, _ = count_words(d, columns, constants[SYNAPSE_LANES])
-        if here == 0:
+        if changed[row] == 0:
             continue
+        d = products[row * stride : (row + 1) * stride]
         for j in range(stride):
             scaled[j] = d[j] if wide else -constants[RATE] * d[j]
         row_saturations, row_advances = update_rows(
             weights, stride, all_rows[row : row + 1], factor, scaled, columns, layer, constants, registers, words
         )
-        weight_words += here
         saturations += row_saturations
         advances += row_advances
-    return weight_words, saturations, advances
+    return saturations, advances
 
 
 @jit
 def accumulate_products(gradients, products, layer, constants, changed):
-    """Accumulate all rows with some D != 0; returns (L-words of D != 0, saturations)."""
-    stride, columns = layer[STRIDE], layer[COLUMNS]
-    weight_words = saturations = 0
+    """Accumulate all rows with some D != 0, or noted before; returns the saturations."""
+    stride = layer[STRIDE]
+    saturations = np.int64(0)
     for row in range(products.shape[0] // stride):
-        d = products[row * stride : (row + 1) * stride]
-        here, _ = count_words(d, columns, constants[SYNAPSE_LANES])
-        if here == 0:
-            continue
-        weight_words += here
-        changed[row] = 1
-        saturations += accumulate_row(
-            gradients[row * stride : (row + 1) * stride], d, 1, layer[GRADIENT_SHIFT], constants[ERROR_NEAREST] != 0,
-            constants[GRADIENT_LOW], constants[GRADIENT_HIGH],
-        )  # fmt: skip
-    return weight_words, saturations
+        if changed[row] != 0:
+            saturations += accumulate_row(
+                gradients[row * stride : (row + 1) * stride], products[row * stride : (row + 1) * stride], 1,
+                layer[GRADIENT_SHIFT], constants[ERROR_NEAREST] != 0, constants[GRADIENT_LOW],
+                constants[GRADIENT_HIGH],
+            )  # fmt: skip
+    return saturations
 
 
 @jit
-def change_dense(index, slot, layout, state, history, scratch, counts):
+def change_dense(index, slot, t, layout, state, history, scratch, counts):
     """Update or accumulate one dense layer: rows ascending, bias row last."""
     layer, constants = layout.layers[index], layout.constants
-    rows, factors = presynaptic_rows(index, slot, layout, history, scratch)
+    rows, factors = presynaptic_rows(index, slot, t, layout, history, scratch)
     n_rows = rows.shape[0]
     counts[_PRESYNAPTIC_ROWS] += n_rows
     counts[_PRESYNAPTIC_TAPS] += n_rows
@@ -188,7 +200,7 @@ def change_dense(index, slot, layout, state, history, scratch, counts):
 
 
 @jit_inline
-def change_conv(index, layout, state, scratch, counts):
+def change_conv(index, t, layout, state, scratch, counts):
     """Update or accumulate one convolution: D of all rows, then rows ascending, bias rows last."""
     layer, constants = layout.layers[index], layout.constants
     if scratch.signal_nonzero[index] == 0:
@@ -198,32 +210,33 @@ def change_conv(index, layout, state, scratch, counts):
     signal = state.signal[layer[OUTPUT_AT] : layer[OUTPUT_AT] + layer[WIDTH]]
     sum_products_conv(
         layout.geometry[index], scratch.factors[at : at + layer[N_IN]], signal, layer[HAS_BIAS] != 0,
-        1 << layer[FRAC_P], products,
+        layout.bias_factors[t, index], scratch.p_pairs, scratch.signal_pairs, scratch.tile, products,
     )  # fmt: skip
     first, stop = rows_range(layer)
-    if constants[UPDATE] == UPDATE_IMMEDIATE:
-        weight_words, saturations, advances = update_products(
+    changed = state.changed_rows[layer[ROW_AT] : layer[ROW_AT] + layer[N_ROWS] + layer[N_BIAS_ROWS]]
+    immediate = constants[UPDATE] == UPDATE_IMMEDIATE
+    if immediate:
+        changed[:] = 0
+    counts[_WEIGHT_WORDS] += count_rows(products, stride, layer[COLUMNS], constants[SYNAPSE_LANES], changed)
+    if immediate:
+        saturations, advances = update_products(
             state.weights[first:stop], products, layer, constants, state.registers[index], scratch.words,
-            scratch.all_rows, scratch.factor, scratch.scaled_signal[:stride],
+            scratch.all_rows, scratch.factor, changed, scratch.scaled_signal[:stride],
         )  # fmt: skip
         counts[_SAT_WEIGHT] += saturations
         counts[_ADVANCES] += advances
     else:
-        weight_words, saturations = accumulate_products(
-            state.gradients[first:stop], products, layer, constants, state.changed_rows[layer[ROW_AT] :]
-        )
-        counts[_SAT_GRADIENT] += saturations
-    counts[_WEIGHT_WORDS] += weight_words
+        counts[_SAT_GRADIENT] += accumulate_products(state.gradients[first:stop], products, layer, constants, changed)
 
 
 @jit_inline
-def change_step(slot, layout, state, history, scratch, totals):
-    """Phase 5: update or accumulate all layers that learn, last to first."""
+def change_step(slot, t, layout, state, history, scratch, totals):
+    """Phase 5 of step t, kept in a slot: update or accumulate all layers that learn, last to first."""
     for index in range(layout.constants[LAYERS] - 1, -1, -1):
         layer = layout.layers[index]
         if not layer[LEARNS]:
             continue
         if layer[KIND] == CONV:
-            change_conv(index, layout, state, scratch, totals[index])
+            change_conv(index, t, layout, state, scratch, totals[index])
         else:
-            change_dense(index, slot, layout, state, history, scratch, totals[index])
+            change_dense(index, slot, t, layout, state, history, scratch, totals[index])

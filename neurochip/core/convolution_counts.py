@@ -4,8 +4,9 @@
 is a sum over positions and groups.
 
 Scratch of a layer, kept from `count_signal` to the other calls with the same signal:
-blocks: int32 [2 * n_blocks], per block the L-words with some signal != 0, then per block the signals != 0;
-reach: int32 [2 * height * width * groups], the sums of both over the taps of an address, in the order of addresses.
+blocks: int64 [n_blocks], per block the L-words with some signal != 0 in the high 32 bits, the signals != 0 in the low;
+columns: int64 [out_width * groups], the sums of both over the output rows of one input row;
+reach: int64 [height * width * groups], the sums of both over the taps of an address, in the order of addresses.
 """
 
 from __future__ import annotations
@@ -20,13 +21,23 @@ from neurochip.core.convolution_geometry import (
     GROUP_CHANNELS,
     GROUPS,
     HEIGHT,
+    KERNEL_HEIGHT,
+    KERNEL_WIDTH,
     OUT_HEIGHT,
     OUT_WIDTH,
+    PADDING_X,
+    PADDING_Y,
+    STRIDE_X,
+    STRIDE_Y,
     WIDTH,
+    outputs_inside,
+    outputs_reached,
     taps_of,
 )
-from neurochip.core.convolution_lanes import count_bits, nonzero_bits
-from neurochip.core.lanes import N_LANES, load
+from neurochip.core.convolution_lanes import count_bits
+from neurochip.core.lanes import N_LANES, different_bits, load, splat
+
+LOW_HALF = (1 << 32) - 1
 
 
 @jit
@@ -49,8 +60,9 @@ def count_delivered(geometry, addresses):
 @jit
 def nonzero_bits_at(values, at, stop):
     """Return which of values[at : at + 16] are not 0, bit q for entry q; entries from `stop` on count as 0."""
-    if at + N_LANES <= stop:
-        return nonzero_bits(load(values, at))
+    if at + N_LANES <= values.shape[0]:
+        bits = different_bits(load(values, at), splat(0))
+        return bits if at + N_LANES <= stop else bits & ((np.int64(1) << (stop - at)) - 1)
     bits = np.int64(0)
     for j in range(at, stop):
         bits |= np.int64(values[j] != 0) << (j - at)
@@ -58,14 +70,24 @@ def nonzero_bits_at(values, at, stop):
 
 
 @jit
-def count_words(values, start, n, lanes):
-    """Return (words of `lanes` entries with a nonzero one, nonzero entries) among values[start : start + n]."""
+def first_bits(lanes):
+    """Return 16 bits, set at the first entry of every word of `lanes`; 0 if words do not fill 16 entries."""
+    return np.int64(0) if N_LANES % lanes else ((1 << N_LANES) - 1) // ((1 << lanes) - 1)
+
+
+@jit
+def count_words(values, start, n, lanes, firsts):
+    """Return (words of `lanes` entries with a nonzero one, nonzero entries) among values[start : start + n].
+
+    firsts: first_bits(lanes), formed once by the caller, as it takes two divisions.
+    """
     words = nonzero = np.int64(0)
     stop = start + n
-    if N_LANES % lanes == 0:
-        firsts = ((1 << N_LANES) - 1) // ((1 << lanes) - 1)  # a bit at the first entry of every word
+    if firsts != 0:
         for at in range(start, stop, N_LANES):
             bits = nonzero_bits_at(values, at, stop)
+            if bits == 0:
+                continue
             nonzero += count_bits(bits)
             reach = 1
             while reach < lanes:  # gather the bits of a word at its first entry
@@ -84,64 +106,88 @@ def count_words(values, start, n, lanes):
 
 
 @jit
-def count_signal(geometry, signal, synapse_lanes, blocks, reach):
+def count_signal(geometry, signal, synapse_lanes, blocks, columns, reach):
     """Fill the scratch; returns (signal_words, signal_nonzero, all_tap_words, all_tap_products)."""
     n_blocks = geometry[OUT_HEIGHT] * geometry[OUT_WIDTH] * geometry[GROUPS]
-    stride, columns = geometry[BLOCK_STRIDE], geometry[COLUMNS]
+    stride, n = geometry[BLOCK_STRIDE], geometry[COLUMNS]
+    firsts = first_bits(synapse_lanes)
     signal_words = signal_nonzero = np.int64(0)
     for block in range(n_blocks):
-        words, nonzero = count_words(signal, block * stride, columns, synapse_lanes)
-        blocks[block] = words
-        blocks[n_blocks + block] = nonzero
+        words, nonzero = count_words(signal, block * stride, n, synapse_lanes, firsts)
+        blocks[block] = (words << 32) + nonzero
         signal_words += words
         signal_nonzero += nonzero
-    tap_words, tap_products = sum_reach(geometry, blocks, n_blocks, reach)
+    tap_words, tap_products = sum_reach(geometry, blocks, columns, reach)
     return signal_words, signal_nonzero, tap_words * geometry[GROUP_CHANNELS], tap_products * geometry[GROUP_CHANNELS]
 
 
 @jit
-def sum_reach(geometry, blocks, n_blocks, reach):
-    """Sum `blocks` over the taps of every input position and group into `reach`; returns the sums of both halves."""
-    groups, width, next_row = geometry[GROUPS], geometry[WIDTH], geometry[OUT_WIDTH] * geometry[GROUPS]
-    n_inputs = geometry[HEIGHT] * width * groups
+def sum_reach(geometry, blocks, columns, reach):
+    """Sum `blocks` over the taps of every input position and group into `reach`; returns the sums of both halves.
+
+    Taps are separable, so the rows of an input row are summed first, once for all its positions.
+    """
+    n = geometry[WIDTH] * geometry[GROUPS]
     total_words = total_products = np.int64(0)
-    at = 0
     for y in range(geometry[HEIGHT]):
-        for x in range(width):
-            _, position, n_y, n_x = taps_of(geometry, y, x)
-            for group in range(groups):
-                words = products = np.int64(0)
-                for row in range(n_y):
-                    block = position * groups + group + row * next_row
-                    for _ in range(n_x):
-                        words += blocks[block]
-                        products += blocks[n_blocks + block]
-                        block += groups
-                reach[at] = words
-                reach[n_inputs + at] = products
-                total_words += words
-                total_products += products
-                at += 1
+        _sum_rows(geometry, y, blocks, columns)
+        row = reach[y * n : (y + 1) * n]
+        _sum_columns(geometry, columns, row)
+        for k in range(n):
+            total_words += row[k] >> 32
+            total_products += row[k] & LOW_HALF
     return total_words, total_products
 
 
 @jit
-def count_error(geometry, needed, reach):
+def _sum_rows(geometry, y, blocks, columns):
+    """Sum `blocks` over the output rows that input row y reaches."""
+    n = geometry[OUT_WIDTH] * geometry[GROUPS]
+    first, stop = outputs_reached(
+        y, geometry[PADDING_Y], geometry[STRIDE_Y], geometry[KERNEL_HEIGHT], geometry[OUT_HEIGHT]
+    )
+    columns[:] = 0
+    for row in range(first, stop):
+        values = blocks[row * n : (row + 1) * n]
+        for k in range(n):
+            columns[k] += values[k]
+
+
+@jit
+def _sum_columns(geometry, columns, reach):
+    """Sum `columns` over the output columns that every input column reaches."""
+    groups, stride, padding = geometry[GROUPS], geometry[STRIDE_X], geometry[PADDING_X]
+    reach[:] = 0
+    for k_x in range(geometry[KERNEL_WIDTH]):
+        first, stop = outputs_inside(k_x, padding, stride, geometry[WIDTH], geometry[OUT_WIDTH])
+        # Without strides the columns of all groups are neighbours on either side.
+        n_steps, n = (stop - first, groups) if stride > 1 else (min(1, stop - first), (stop - first) * groups)
+        for step in range(n_steps):
+            values = columns[(first + step) * groups : (first + step) * groups + n]
+            sums = reach[((first + step) * stride + k_x - padding) * groups :]
+            for k in range(n):
+                sums[k] += values[k]
+
+
+@jit
+def count_error(geometry, needed, reach, needed_at):
     """Return (psi_rows, psi_taps, error_words, error_products) of the addresses with needed != 0.
 
-    error_rows is psi_rows if some signal is not 0, else 0.
+    needed_at: int32 [height * width * groups], filled with how many they are at every position and group. error_rows
+    is psi_rows if some signal is not 0, else 0.
     """
-    rows, taps, _, words, products = _count_addresses(geometry, needed, geometry[GROUP_CHANNELS], reach)
+    rows, taps, _, words, products = _count_addresses(geometry, needed, geometry[GROUP_CHANNELS], reach, needed_at)
     return rows, taps, words, products
 
 
 @jit
-def count_update(geometry, p, has_bias, trace_lanes, signal_words, signal_nonzero, reach):
+def count_update(geometry, p, has_bias, trace_lanes, signal_words, signal_nonzero, reach, p_at):
     """Return (presynaptic_rows, presynaptic_taps, update_tiles, update_words, update_products), bias rows included.
 
-    p: int32 [n_in], 0 where there is no factor. update_rows is presynaptic_rows if signal_nonzero is not 0, else 0.
+    p: int32 [n_in], 0 where there is no factor; p_at: as in `count_error`. update_rows is presynaptic_rows if
+    signal_nonzero is not 0, else 0.
     """
-    rows, taps, tiles, words, products = _count_addresses(geometry, p, trace_lanes, reach)
+    rows, taps, tiles, words, products = _count_addresses(geometry, p, trace_lanes, reach, p_at)
     if has_bias:
         rows += geometry[GROUPS]
         taps += geometry[GROUPS] * geometry[OUT_HEIGHT] * geometry[OUT_WIDTH]
@@ -151,21 +197,23 @@ def count_update(geometry, p, has_bias, trace_lanes, signal_words, signal_nonzer
 
 
 @jit
-def _count_addresses(geometry, values, lanes, reach):
+def _count_addresses(geometry, values, lanes, reach, nonzero_at):
     """Return (addresses with a nonzero value, their taps, tiles, words, products); tiles count words of `lanes`."""
     groups, group_channels = geometry[GROUPS], geometry[GROUP_CHANNELS]
-    n_inputs = geometry[HEIGHT] * geometry[WIDTH] * groups
+    firsts = first_bits(lanes)
     rows = taps = tiles = words = products = np.int64(0)
     at = 0
     for y in range(geometry[HEIGHT]):
         for x in range(geometry[WIDTH]):
-            _, _, n_y, n_x = taps_of(geometry, y, x)
             for _ in range(groups):
-                blocks, nonzero = count_words(values, at * group_channels, group_channels, lanes)
-                rows += nonzero
-                taps += nonzero * n_y * n_x
-                tiles += blocks * reach[at]
-                words += nonzero * reach[at]
-                products += nonzero * reach[n_inputs + at]
+                blocks, nonzero = count_words(values, at * group_channels, group_channels, lanes, firsts)
+                nonzero_at[at] = nonzero
+                if nonzero > 0:
+                    _, _, n_y, n_x = taps_of(geometry, y, x)
+                    rows += nonzero
+                    taps += nonzero * n_y * n_x
+                    tiles += blocks * (reach[at] >> 32)
+                    words += nonzero * (reach[at] >> 32)
+                    products += nonzero * (reach[at] & LOW_HALF)
                 at += 1
     return rows, taps, tiles, words, products

@@ -110,6 +110,7 @@ class Engine:
             predictions=np.zeros(len(order), dtype=np.int32),
             readout_sums=np.zeros((len(order), spec.layers[-1].n_out), dtype=np.int64),
             n_applies=np.zeros(1, dtype=np.int64),
+            n_standardisations=np.zeros(1, dtype=np.int64),
         )
         events = Events(data.step_offsets, data.addresses, data.magnitudes, data.labels)
         run_pass(
@@ -122,6 +123,7 @@ class Engine:
             learning=learn,
             synapse_lanes=spec.synapse_lanes,
             trace_lanes=spec.trace_lanes,
+            n_standardisations=int(output.n_standardisations[0]),
         )
         return PassResult(output.predictions, output.readout_sums, activity, self._named_probes(probes, learn))
 

@@ -8,6 +8,7 @@ from neurochip.core.float_rows import add_bias_outer, add_outer, add_outer_trace
 from neurochip.core.float_state import BACK, FORMED, MEMO, POTENTIAL, PSI, SIGNAL, SINCE_APPLY, State
 from neurochip.core.float_tables import (
     APPLY_DEFERRED,
+    BIAS_TRACE,
     COLUMNS,
     CONSUMER,
     CONV,
@@ -18,7 +19,9 @@ from neurochip.core.float_tables import (
     EVENT_AT,
     EVENT_SCALE,
     FEEDBACK,
+    FILTER_LEAK,
     HAS_BIAS,
+    HAS_FILTER,
     INPUT_AT,
     KEEPS_TRACE,
     KIND,
@@ -27,12 +30,14 @@ from neurochip.core.float_tables import (
     N_IN,
     N_OUT,
     OUTPUT_AT,
+    RATE_SCALE,
     READOUT,
     RESET_ZERO,
     SIGNAL_OF,
     STATE_FLOOR,
     THRESHOLD,
     TRACE_GATE,
+    TRACE_LEAK,
     UPDATE_IMMEDIATE,
     UPDATE_NONE,
     WEIGHT_AT,
@@ -120,8 +125,20 @@ def backward_step(net: Network, rule: Rule, state: State, t: int, end: int) -> N
 
 
 @jit
+def bias_presynaptic(size: Array, real: Array, t: int) -> float:
+    """p of the bias rows: 1, or the trace in step t (from 0) of an address with an event of value 1 in every step."""
+    if not size[BIAS_TRACE]:
+        return 1.0
+    first = trace = 0.0
+    for _ in range(t + 1):
+        first = real[TRACE_LEAK] * first + 1.0
+        trace = real[FILTER_LEAK] * trace + first if size[HAS_FILTER] else first
+    return trace
+
+
+@jit
 def update_layer(net: Network, target: Array, factor: float, state: State, t: int, layer: int) -> None:
-    """target_rj += factor sum_i p_i signal_{b o + j} over the taps (r, b) of the inputs, the bias rows (p = 1) last."""
+    """target_rj += factor sum_i p_i signal_{b o + j} over the taps (r, b) of the inputs, the bias rows last."""
     size, shape = net.sizes[layer], net.shapes[layer]
     is_map, start = size[KIND] == CONV, size[WEIGHT_AT]
     signal = state.history[SIGNAL, t, size[OUTPUT_AT] : size[OUTPUT_AT] + size[N_OUT]]
@@ -140,18 +157,22 @@ def update_layer(net: Network, target: Array, factor: float, state: State, t: in
         else:
             add_outer(target, start, factor, signal, addresses, values)
     if size[HAS_BIAS]:
-        add_bias_outer(target, signal, size, shape, factor)
+        add_bias_outer(target, signal, size, shape, factor * bias_presynaptic(size, net.reals[layer], t))
 
 
 @jit
 def apply_gradients(net: Network, rule: Rule, state: State) -> None:
-    """W -= rate G and G = 0; with momentum V = beta V + G first, and W -= rate V."""
+    """W -= rate G and G = 0, the rate being that of the layer; with momentum V = beta V + G first, and W -= rate V."""
     for k in range(net.velocity.size):
         net.velocity[k] = rule.momentum * net.velocity[k] + net.gradients[k]
     step = net.velocity if net.velocity.size > 0 else net.gradients
-    for k in range(net.weights.size):
-        net.weights[k] -= rule.rate * step[k]
-        net.gradients[k] = 0
+    n_layers = net.sizes.shape[0]
+    for layer in range(n_layers):
+        rate = rule.rate * net.reals[layer, RATE_SCALE]
+        end = net.sizes[layer + 1, WEIGHT_AT] if layer + 1 < n_layers else net.weights.size
+        for k in range(net.sizes[layer, WEIGHT_AT], end):
+            net.weights[k] -= rate * step[k]
+            net.gradients[k] = 0
     state.counters[SINCE_APPLY] = 0
 
 
@@ -162,9 +183,10 @@ def learn_step(net: Network, rule: Rule, state: State, t: int, end: int, n_forme
     if rule.update == UPDATE_NONE:
         return
     immediate = rule.update == UPDATE_IMMEDIATE
-    target, factor = (net.weights, -rule.rate) if immediate else (net.gradients, 1.0)
+    target = net.weights if immediate else net.gradients
     for layer in range(net.sizes.shape[0] - 1, -1, -1):
         if net.sizes[layer, LEARNS] and net.sizes[layer, KIND] != FEEDBACK:
+            factor = -rule.rate * net.reals[layer, RATE_SCALE] if immediate else 1.0
             update_layer(net, target, factor, state, t, layer)
     state.counters[FORMED] += 1
     formed = state.counters[FORMED]

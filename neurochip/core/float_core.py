@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurochip.core import float_backward, float_kernels
+from neurochip.core import float_backward, float_kernels, float_standardise
 from neurochip.core import float_state as fs
 from neurochip.core import float_tables as ft
 from neurochip.core.float_spec import FloatSpec
@@ -17,6 +17,7 @@ from neurochip.errors import UserError
 from neurochip.events import EventDataset
 
 DTYPES = ("float64", "float32")
+_FROZEN: dict[str, Any] = {"standardise_every": 0}  # of a pass that leaves the weights alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +89,22 @@ class FloatCore:
         """Run the samples `order` (indices into `dataset`), learning or not.
 
         `probe_slots`, one per entry of `order`, gives the place of that sample in the probe arrays, or -1.
-        At the end of an epoch the gradients of an incomplete batch are applied; otherwise the next run completes it.
+        At the end of an epoch the gradients of an incomplete batch are applied, and the weights standardised if samples
+        were learned since; otherwise the next run goes on counting.
 
         Raises:
             UserError: if the data set, the order or the slots do not fit the network.
         """
-        rule = self._rule if learn else self._rule._replace(credit=ft.CREDIT_NONE, update=ft.UPDATE_NONE)
-        result, pending = self._run(dataset, order, probe_slots, rule, self._network, self._pending)
-        if learn:
-            if pending and end_of_epoch:
+        rule = self._rule if learn else self._rule._replace(credit=ft.CREDIT_NONE, update=ft.UPDATE_NONE, **_FROZEN)
+        ends = learn and end_of_epoch
+        result, pending = self._run(dataset, order, probe_slots, rule, self._network, self._pending, ends)
+        if ends:
+            if pending:
                 float_backward.apply_gradients(self._network, rule, self._state)
                 pending = 0
+            if self._state.counters[fs.SINCE_STANDARDISE]:
+                float_standardise.standardise(self._network, self._state)
+        if learn:
             self._pending = pending
         return result
 
@@ -113,7 +119,7 @@ class FloatCore:
         if self.spec.credit == "none":
             raise UserError("credit = 'none' has no gradient; choose trace, spike or unroll")
         flat, views = ft.flat_views(self.spec, self.dtype)
-        rule = self._rule._replace(update=ft.UPDATE_ACCUMULATE, apply_when=ft.APPLY_NEVER)
+        rule = self._rule._replace(update=ft.UPDATE_ACCUMULATE, apply_when=ft.APPLY_NEVER, **_FROZEN)
         self._run(dataset, [index], None, rule, self._network._replace(gradients=flat), 0)
         return views
 
@@ -125,13 +131,15 @@ class FloatCore:
         rule: ft.Rule,
         network: ft.Network,
         pending: int,
+        ends_epoch: bool = False,
     ) -> tuple[FloatRun, int]:
         samples = np.array(order, dtype=np.int64, ndmin=1)
         slots = np.full(samples.size, -1) if probe_slots is None else np.array(probe_slots, dtype=np.int64, ndmin=1)
         self._check(dataset, samples, slots)
         results = fs.new_results(self.spec, self._state, slots)
         events = fs.event_arrays(dataset)
-        pending = float_kernels.run_samples(events, network, rule, self._state, results, samples, pending)
+        state = self._state
+        pending = float_kernels.run_samples(events, network, rule, state, results, samples, pending, int(ends_epoch))
         probes = {}
         if probe_slots is not None:
             probes = fs.probes_by_name(self.spec, network, results, rule.credit != ft.CREDIT_NONE)

@@ -10,7 +10,16 @@ from neurochip.core._jit import jit
 from neurochip.core.float_backward import apply_gradients, clear_signals, learn_step
 from neurochip.core.float_forward import forward_step
 from neurochip.core.float_rows import clear
-from neurochip.core.float_state import FORMED, POTENTIAL, SINCE_APPLY, Events, Results, State
+from neurochip.core.float_standardise import standardise
+from neurochip.core.float_state import (
+    FORMED,
+    POTENTIAL,
+    SINCE_APPLY,
+    SINCE_STANDARDISE,
+    Events,
+    Results,
+    State,
+)
 from neurochip.core.float_tables import (
     APPLY_SAMPLE,
     APPLY_WINDOW,
@@ -116,9 +125,19 @@ def run_sample(
 
 @jit
 def run_samples(
-    events: Events, net: Network, rule: Rule, state: State, results: Results, order: Array, pending: int
+    events: Events,
+    net: Network,
+    rule: Rule,
+    state: State,
+    results: Results,
+    order: Array,
+    pending: int,
+    ends_epoch: int,
 ) -> int:
-    """Run the samples of `order`; return how many (with `pending` from before) are accumulated and not applied."""
+    """Run the samples of `order`; return how many (with `pending` from before) are accumulated and not applied.
+
+    The weights are standardised when it is due, but not after the last sample of an epoch: an apply may come before.
+    """
     for place in range(order.size):
         run_sample(events, net, rule, state, results, order[place], place)
         if rule.update == UPDATE_ACCUMULATE and rule.apply_when == APPLY_SAMPLE:
@@ -126,4 +145,9 @@ def run_samples(
             if pending == rule.batch:
                 apply_gradients(net, rule, state)
                 pending = 0
+        if rule.standardise_every > 0:
+            state.counters[SINCE_STANDARDISE] += 1
+            is_last = ends_epoch and place == order.size - 1
+            if state.counters[SINCE_STANDARDISE] == rule.standardise_every and not is_last:
+                standardise(net, state)
     return pending

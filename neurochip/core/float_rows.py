@@ -68,7 +68,7 @@ def add_bias(out: Array, weights: Array, size: Array, shape: Array) -> None:
 
 @jit
 def add_bias_outer(target: Array, signal: Array, size: Array, shape: Array, factor: float) -> None:
-    """target_rj += factor signal_{b o + j} for the taps of the bias rows (p = 1)."""
+    """target_rj += factor signal_{b o + j} for the taps of the bias rows; p is in the factor."""
     n = size[COLUMNS]
     groups = shape[GROUPS] if size[KIND] == CONV else 1
     bias = size[WEIGHT_AT] + size[N_ROWS] * n

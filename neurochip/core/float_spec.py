@@ -37,6 +37,9 @@ class FloatLayerSpec(LayerGeometry):
         learns: False: fixed weights (feedback, frozen heads).
         signal_of: of a "feedback" layer, the readout whose signal it carries.
         trace_filter: lambda of the second leak of the trace; None: no filter.
+        gain: g of standardised weights (semantics 3.8); 0: they are not standardised.
+        rate_scale: factor of the rate of this layer, 2**(s - s[l]).
+        bias_trace: whether p of the bias rows is the trace of an event in every step, where inputs have a trace.
     """
 
     kind: str
@@ -55,6 +58,9 @@ class FloatLayerSpec(LayerGeometry):
     learns: bool = True
     signal_of: int | None = None
     trace_filter: float | None = None
+    gain: float = 0.0
+    rate_scale: float = 1.0
+    bias_trace: bool = False
 
     @property
     def state_leak(self) -> float:
@@ -83,6 +89,7 @@ class FloatSpec:
         apply_every: D of "deferred", W of "window".
         loss_start, update_every: step t has a loss if t >= loss_start and t mod update_every = 0.
         momentum: beta of V = beta V + G, the velocity that is applied instead of G; 0: none.
+        standardise_every: learned samples from one standardisation to the next; 0: none.
 
     Raises:
         UserError: for a value that is not allowed or layers that do not fit each other.
@@ -103,6 +110,7 @@ class FloatSpec:
     loss_start: int = 1
     update_every: int = 1
     momentum: float = 0.0
+    standardise_every: int = 0
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
@@ -116,6 +124,8 @@ class FloatSpec:
                 raise UserError(f"{key} = {value!r} is not one of {', '.join(allowed)}")
         if self.n_steps < 1 or self.batch < 1:
             raise UserError(f"n_steps = {self.n_steps} and batch = {self.batch} must be at least 1")
+        if self.standardise_every < 0:
+            raise UserError(f"standardise_every = {self.standardise_every} must be 0 or more")
         if self.update != "none" and self.credit == "none":
             raise UserError(f"update = {self.update!r} needs a credit other than 'none'")
         if self.batch != 1 and (self.update == "immediate" or self.apply_when != "sample"):

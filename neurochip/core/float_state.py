@@ -14,8 +14,8 @@ from neurochip.events import EventDataset
 # First axis of State.history: u before the reset (z of a readout), psi, d, and g (e of a readout, or delta).
 POTENTIAL, PSI, BACK, SIGNAL = range(4)
 # Entries of State.counters: number of the current memo, steps that formed gradients in this sample, steps since the
-# last apply.
-MEMO, FORMED, SINCE_APPLY = range(3)
+# last apply, learned samples since the last standardisation.
+MEMO, FORMED, SINCE_APPLY, SINCE_STANDARDISE = range(4)
 
 
 class Events(NamedTuple):
@@ -43,7 +43,8 @@ class State(NamedTuple):
     memo: Array  # float64 [largest N_in], X of one layer
     memo_of: Array  # int64 [largest N_in], number of the memo that an entry belongs to
     taps: Array  # int64 [2, largest kernel], rows and blocks of the taps of one address
-    counters: Array  # int64 [3]
+    moments: Array  # float64 [2, most columns], mean and factor of the columns of standardised weights
+    counters: Array  # int64 [4]
 
 
 class Results(NamedTuple):
@@ -80,7 +81,8 @@ def new_state(spec: FloatSpec, dtype: np.dtype[np.floating]) -> State:
         memo=np.zeros(most_inputs),
         memo_of=np.zeros(most_inputs, np.int64),
         taps=np.zeros((2, max(kernels, default=1)), np.int64),
-        counters=np.zeros(3, np.int64),
+        moments=np.zeros((2, max(layer.columns for layer in spec.layers))),
+        counters=np.zeros(4, np.int64),
     )
 
 

@@ -17,9 +17,10 @@ Reals = NDArray[np.floating[Any]]
 # Columns of Network.sizes. The *_AT are places in the flat arrays; connections and errors are ranges of their tables.
 KIND, N_IN, N_OUT, COLUMNS, N_ROWS, WEIGHT_AT, OUTPUT_AT, INPUT_AT, EVENT_AT = range(9)
 CONNECTIONS_AT, CONNECTIONS_END, ERRORS_AT, ERRORS_END = range(9, 13)
-KEEPS_TRACE, HAS_FILTER, HAS_BIAS, RESET_ZERO, LEARNS, SIGNAL_OF = range(13, 19)
+KEEPS_TRACE, HAS_FILTER, HAS_BIAS, RESET_ZERO, LEARNS, BIAS_TRACE, SIGNAL_OF = range(13, 20)
 # Columns of Network.reals.
 LEAK, THRESHOLD, TRACE_LEAK, FILTER_LEAK, TRACE_GATE, EVENT_SCALE, STATE_FLOOR, TRACE_FLOOR = range(8)
+GAIN, RATE_SCALE = 8, 9
 # Columns of Network.connections and Network.errors; MAP_AT is where the input addresses of the source start in `maps`.
 SOURCE, DELAY, MAP_AT, N_SOURCE = range(4)
 CONSUMER, ERROR_DELAY, ERROR_MAP_AT = range(3)
@@ -43,8 +44,8 @@ PRESYNAPTIC_FLOOR = 2.0**-60
 class Network(NamedTuple):
     """The layers: tables (one row per layer, connection or path of an error) and flat weights, row by row."""
 
-    sizes: Array  # int64 [L, 19]
-    reals: Array  # [L, 8]
+    sizes: Array  # int64 [L, 20]
+    reals: Array  # [L, 10]
     shapes: Array  # int64 [L, 12]
     connections: Array  # int64 [C, 4]
     errors: Array  # int64 [E, 3]
@@ -70,6 +71,7 @@ class Rule(NamedTuple):
     rate: float
     momentum: float
     mse_share: float
+    standardise_every: int
 
 
 def new_rule(spec: FloatSpec) -> Rule:
@@ -89,6 +91,7 @@ def new_rule(spec: FloatSpec) -> Rule:
         rate=float(spec.rate),
         momentum=float(spec.momentum),
         mse_share=float(spec.mse_share),
+        standardise_every=spec.standardise_every,
     )
 
 
@@ -166,7 +169,8 @@ def _size_rows(spec: FloatSpec, n_connections: list[int], n_errors: list[int]) -
         places = weight_at, output_at, input_at, event_at
         ranges = connection, connection + n_connections[index], error, error + n_errors[index]
         keeps_trace = layer.keeps_trace and spec.credit == "trace"
-        flags = keeps_trace, layer.trace_filter is not None, layer.bias, layer.reset == "zero", layer.learns
+        bias_trace = keeps_trace and layer.bias_trace
+        flags = keeps_trace, layer.trace_filter is not None, layer.bias, layer.reset == "zero", layer.learns, bias_trace
         signal_of = -1 if layer.signal_of is None else layer.signal_of
         rows.append((*shape, *places, *ranges, *map(int, flags), signal_of))
         weight_at += n_rows * columns
@@ -180,7 +184,8 @@ def _size_rows(spec: FloatSpec, n_connections: list[int], n_errors: list[int]) -
 def _real_row(layer: FloatLayerSpec) -> tuple[float, ...]:
     filter_leak = 0.0 if layer.trace_filter is None else layer.trace_filter
     leaks = layer.state_leak, layer.threshold, layer.trace_leak, filter_leak
-    return *leaks, layer.trace_gate, layer.event_scale, MEMBRANE_FLOOR, PRESYNAPTIC_FLOOR
+    floors = MEMBRANE_FLOOR, PRESYNAPTIC_FLOOR
+    return *leaks, layer.trace_gate, layer.event_scale, *floors, layer.gain, layer.rate_scale
 
 
 def _shape_row(layer: FloatLayerSpec) -> tuple[int, ...]:

@@ -38,15 +38,18 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> tuple[Any, Any]:
-    """Return (pointer to 16 entries of a C-contiguous array from `start`, their vector type)."""
+def _pointer(
+    context: Any, builder: Any, array_type: Any, array: Any, start: Any, n_entries: int = N_LANES
+) -> tuple[Any, Any]:
+    """Return (pointer to 16 or so entries of a C-contiguous array from `start`, their vector type)."""
     values = context.make_array(array_type)(context, builder, array)
     if BOUNDSCHECK:
-        stop = builder.add(start, ir.Constant(start.type, N_LANES))
+        stop = builder.add(start, ir.Constant(start.type, n_entries))
         negative = builder.icmp_signed("<", start, ir.Constant(start.type, 0))
         with builder.if_then(builder.or_(negative, builder.icmp_signed(">", stop, values.nitems)), likely=False):
-            context.call_conv.return_user_exc(builder, IndexError, ("16 lanes reach past an end of the array",))
-    vector = ir.VectorType(context.get_data_type(array_type.dtype), N_LANES)
+            message = f"{n_entries} lanes reach past an end of the array"
+            context.call_conv.return_user_exc(builder, IndexError, (message,))
+    vector = ir.VectorType(context.get_data_type(array_type.dtype), n_entries)
     return builder.bitcast(builder.gep(values.data, [start]), vector.as_pointer()), vector
 
 
@@ -98,6 +101,27 @@ def count_different(typing_context: Any, left: Any, right: Any) -> Any:
         return builder.zext(builder.ctpop(bits), ir.IntType(64))
 
     return types.int64(LANES, LANES), build
+
+
+@intrinsic
+def different_bits(typing_context: Any, left: Any, right: Any) -> Any:
+    """Return 16 bits, int64: bit q tells whether the two differ in lane q."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(builder.icmp_signed("!=", *arguments), ir.IntType(N_LANES))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.int64(LANES, LANES), build
+
+
+@intrinsic
+def first_bit(typing_context: Any, bits: Any) -> Any:
+    """Return the place of the lowest bit that is set, int64; some bit must be set."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), build
 
 
 def _lanewise(build_value: Callable[[Any, Any, Any], Any]) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.core import columns as col
+from neurochip.core.bias import bias_factors
 from neurochip.core.columns import ROUND_STOCHASTIC, WIDE_DOT, WIDE_PRODUCT
 from neurochip.core.convolution_geometry import N_GEOMETRY_COLUMNS, conv_row
 from neurochip.core.routes import (
@@ -68,6 +69,7 @@ class Layout(NamedTuple):
     geometry: NDArray[np.int64]  # [n_layers, N_GEOMETRY_COLUMNS], of convolutions
     surrogate: NDArray[np.int32]  # [64]
     exponential: NDArray[np.int64]  # [256]
+    bias_factors: NDArray[np.int64]  # [n_steps, n_layers], p of the bias rows
 
 
 def build_layout(spec: CoreSpec) -> Layout:
@@ -86,7 +88,8 @@ def build_layout(spec: CoreSpec) -> Layout:
             geometry[index] = conv_row(layer.conv, padded(layer.columns))
     fuse_links(spec, routes, table)
     constants[col.KEEPS_PREVIOUS] = any(row[col.DELAY] for row in routes.connections)
-    return Layout(table, constants, *_route_tables(routes), geometry, _surrogate_table(spec), _exponential_table())
+    tables = geometry, _surrogate_table(spec), _exponential_table(), bias_factors(spec)
+    return Layout(table, constants, *_route_tables(routes), *tables)
 
 
 def _route_tables(routes: Routes) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
@@ -139,7 +142,7 @@ def _describe_neuron(spec: CoreSpec, layer: LayerSpec, row: NDArray[np.int64]) -
     row[col.KEEPS_TRACE] = layer.keeps_trace and spec.credit == "trace" and bool(row[col.LEARNS])
     row[[col.TRACE_LEAK, col.TRACE_LEAK_VALUE]] = _LEAK[layer.trace_leak_kind], layer.trace_leak_value
     row[[col.FILTER_LEAK, col.FILTER_LEAK_VALUE]] = _LEAK[layer.filter_leak_kind], layer.filter_leak_value
-    row[[col.TRACE_SHIFT, col.FRAC_P]] = layer.trace_shift, layer.frac_presynaptic
+    row[col.TRACE_SHIFT] = layer.trace_shift
     row[col.INPUT_BLOCK] = layer.conv.channels // layer.conv.groups if layer.conv is not None else layer.n_in
 
 
@@ -151,6 +154,9 @@ def _describe_learning(spec: CoreSpec, index: int, row: NDArray[np.int64]) -> No
             spec.gradient_shift(index),
             spec.apply_shift(index),
         )
+    if row[col.LEARNS] and spec.is_standardised(index):
+        layer = spec.layers[index]
+        row[[col.STANDARDISE_CONSTANT, col.STANDARDISE_SHIFT]] = layer.standardise_constant, layer.standardise_shift
 
 
 def _signal_bits(spec: CoreSpec) -> int:
@@ -192,6 +198,7 @@ def _constants(spec: CoreSpec) -> NDArray[np.int64]:
         col.UPDATE_EVERY: spec.update_every,
         col.N_LOSS_STEPS: spec.n_loss_steps,
         col.MOMENTUM_SHIFT: spec.momentum_shift,
+        col.STANDARDISE_EVERY: spec.standardise_every,
         col.RATE: spec.rate_multiplier,
         col.WEIGHT_LOW: weight.lowest,
         col.WEIGHT_HIGH: weight.highest,

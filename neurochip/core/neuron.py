@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurochip.core import lanes
 from neurochip.core._jit import jit
 from neurochip.core.columns import LEAK_IS_CONSTANT, LEAK_IS_SHIFT
 
@@ -34,8 +35,16 @@ def leak_magnitudes(values, kind, value):
 @jit
 def fire(u, n_out, threshold, reset_zero, spikes):
     """Fire and reset: u becomes u_after_reset; the spiking addresses go to `spikes`; returns their number."""
-    count = 0
-    for j in range(n_out):
+    count = np.int64(0)
+    whole = n_out & ~(lanes.N_LANES - 1)
+    below = lanes.splat(threshold - 1)
+    for start in range(0, whole, lanes.N_LANES):
+        bits = lanes.different_bits(lanes.larger(lanes.load(u, start), below), below)
+        while bits != 0:  # few of them fire
+            spikes[count] = start + lanes.first_bit(bits)
+            count += 1
+            bits &= bits - 1
+    for j in range(whole, n_out):
         spikes[count] = j
         count += u[j] >= threshold
     if reset_zero:
@@ -50,14 +59,18 @@ def fire(u, n_out, threshold, reset_zero, spikes):
 @jit
 def surrogate_codes(u, n_out, threshold, shift, table, psi):
     """psi <- table[clamp((u - threshold) >> shift, -32, 31)] from u before the reset; returns how many are nonzero."""
-    nonzero = 0
     amount = shift & 31
+    lowest, highest = np.int32(-32), np.int32(31)
+    # Three loops: only the look-up itself goes neuron by neuron then, the other two are vectorised.
     for j in range(n_out):
         index = np.int32(np.int32(u[j] - threshold) >> amount)
-        code = table[max(-32, min(31, index)) + 32]
-        psi[j] = code
-        nonzero += code != 0
-    return nonzero
+        psi[j] = np.int32(max(lowest, min(highest, index)) + np.int32(32))
+    for j in range(n_out):
+        psi[j] = table[np.uint32(psi[j])]  # unsigned: no test for an index from the end
+    nonzero = np.int32(0)
+    for j in range(n_out):
+        nonzero += np.int32(psi[j] != 0)
+    return np.int64(nonzero)
 
 
 @jit

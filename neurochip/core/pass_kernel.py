@@ -23,6 +23,7 @@ from neurochip.core.columns import (
     N_LOSS_STEPS,
     N_OUT,
     OUTPUT_AT,
+    STANDARDISE_EVERY,
     STEPS,
     STRIDE,
     UPDATE,
@@ -33,6 +34,7 @@ from neurochip.core.columns import (
 from neurochip.core.forward import forward_step
 from neurochip.core.inputs import keep_previous
 from neurochip.core.readout import readout_errors
+from neurochip.core.standardise import standardise_weights
 
 
 @jit
@@ -85,7 +87,7 @@ def learn_window(first, n_steps, n_changes, layout, state, history, scratch, pro
             for j in range(state.signal.shape[0]):
                 probes.signal[first_probe + t, j] = state.signal[j]
                 probes.error[first_probe + t, j] = state.error[j]
-        change_step(slot, layout, state, history, scratch, output.totals[t])
+        change_step(slot, t, layout, state, history, scratch, output.totals[t])
         n_changes += 1
         if is_deferred_apply(constants, n_changes, constants[STEPS] if unroll else constants[N_LOSS_STEPS]):
             apply_gradients(layout, state, output)
@@ -135,10 +137,14 @@ def run_sample(sample, slot_of_probe, events, layout, state, history, scratch, p
 
 @jit
 def run_pass(order, events, layout, state, history, scratch, probes, output, learn, end_of_epoch):
-    """Run the samples in order; `sample` applies gradients after every batch and at the end of an epoch."""
+    """Run the samples in order; `sample` applies gradients after every batch and at the end of an epoch.
+
+    Standardised layers are brought back after every N-th sample and at the end of an epoch.
+    """
     constants = layout.constants
     n_classes = scratch.readout_sums.shape[0]
     by_sample = learn and constants[UPDATE] == UPDATE_ACCUMULATE and constants[APPLY_WHEN] == APPLY_SAMPLE
+    standardises = learn and constants[STANDARDISE_EVERY] > 0
     for position in range(order.shape[0]):
         run_sample(
             order[position], probes.slot_of[position], events, layout, state, history, scratch, probes, output, learn
@@ -155,6 +161,16 @@ def run_pass(order, events, layout, state, history, scratch, probes, output, lea
             if state.pending[0] == constants[BATCH]:
                 apply_gradients(layout, state, output)
                 state.pending[0] = 0
+        if standardises:
+            state.pending[1] += 1
+            # After the last sample of an epoch the rest of a batch is applied first, below.
+            is_last = end_of_epoch and position == order.shape[0] - 1
+            if state.pending[1] == constants[STANDARDISE_EVERY] and not is_last:
+                standardise_weights(layout, state, scratch, output)
+                state.pending[1] = 0
     if by_sample and end_of_epoch and state.pending[0] > 0:
         apply_gradients(layout, state, output)
         state.pending[0] = 0
+    if standardises and end_of_epoch and state.pending[1] > 0:
+        standardise_weights(layout, state, scratch, output)
+        state.pending[1] = 0

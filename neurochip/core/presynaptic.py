@@ -15,7 +15,6 @@ from neurochip.core.columns import (
     CREDIT_UNROLL,
     FILTER_LEAK,
     FILTER_LEAK_VALUE,
-    FRAC_P,
     HAS_BIAS,
     INPUT_AT,
     INPUT_BLOCK,
@@ -90,7 +89,7 @@ def follow_presynaptic(index, layer, constants, state, scratch, addresses, magni
 
 
 @jit
-def presynaptic_rows(index, slot, layout, history, scratch):
+def presynaptic_rows(index, slot, t, layout, history, scratch):
     """Rows of a dense layer with p != 0 and their factors, the bias row last."""
     layer = layout.layers[index]
     at = layer[INPUT_AT] + index  # every layer has one entry more than inputs, for the bias
@@ -101,7 +100,7 @@ def presynaptic_rows(index, slot, layout, history, scratch):
         n_rows = np.int64(scratch.n_rows[index])
     if layer[HAS_BIAS]:
         scratch.rows[at + n_rows] = layer[N_IN]
-        scratch.factors[at + n_rows] = 1 << layer[FRAC_P]
+        scratch.factors[at + n_rows] = layout.bias_factors[t, index]
         n_rows += 1
     return scratch.rows[at : at + n_rows], scratch.factors[at : at + n_rows]
 
@@ -118,7 +117,7 @@ def count_conv_update(index, slot, layout, history, scratch, counts):
     nonzero = scratch.signal_nonzero[index]
     rows, taps, tiles, words, products = count_update(
         layout.geometry[index], p, layer[HAS_BIAS] != 0, constants[TRACE_LANES], scratch.signal_words[index], nonzero,
-        scratch.reach,
+        scratch.reach, scratch.nonzero_at,
     )  # fmt: skip
     counts[_PRESYNAPTIC_ROWS] += rows
     counts[_PRESYNAPTIC_TAPS] += taps

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.core import columns as col
-from neurochip.core.convolution_geometry import GROUPS, HEIGHT, WIDTH
+from neurochip.core.convolution_errors import copy_sizes
+from neurochip.core.convolution_geometry import GROUPS, HEIGHT, OUT_WIDTH, WIDTH
+from neurochip.core.convolution_products import TILE_ENTRIES, pair_sizes
 from neurochip.core.layout import Layout, initial_registers, padded
 from neurochip.spec import CoreSpec
 
@@ -31,7 +33,7 @@ class State(NamedTuple):
     signal: Int32  # [total_out] g, e, or delta
     error: Int32  # [total_out] d
     registers: NDArray[np.uint32]  # [n_layers, rng_lanes]
-    pending: Int64  # [1] samples accumulated since the last apply
+    pending: Int64  # [2] samples accumulated since the last apply, samples learned since the last standardisation
 
 
 class History(NamedTuple):
@@ -73,10 +75,18 @@ class Scratch(NamedTuple):
     error_sum: Int64  # [widest output] sum of the rounded X
     some_nonzero: Int32  # [widest output] whether some X is not 0
     products: Int32  # [rows * stride of the largest convolution] D
-    blocks: Int32  # of the counts of a convolution
-    reach: Int32
+    blocks: Int64  # of the counts of a convolution
+    columns: Int64
+    reach: Int64
+    nonzero_at: Int32  # [most positions * groups] nonzero p or needed sums of an input position and group
+    signals_16: NDArray[np.int16]  # of the error sums of a convolution
+    rows_16: NDArray[np.int16]
+    p_pairs: Int32  # of the sums of products of a convolution
+    signal_pairs: Int32
+    tile: Int32  # [128]
     all_rows: Int32  # [most rows of a convolution] 0, 1, 2, ...
     factor: Int32  # [1]
+    column_sums: Int64  # [3, widest row] of a standardisation
 
 
 class Events(NamedTuple):
@@ -107,6 +117,7 @@ class Output(NamedTuple):
     predictions: Int32  # [n_samples]
     readout_sums: Int64  # [n_samples, classes]
     n_applies: Int64  # [1]
+    n_standardisations: Int64  # [1]
 
 
 def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
@@ -136,7 +147,7 @@ def new_state(spec: CoreSpec, layout: Layout) -> State:
         signal=aligned_zeros(total_out, np.int32),
         error=aligned_zeros(total_out, np.int32),
         registers=initial_registers(spec),
-        pending=np.zeros(1, dtype=np.int64),
+        pending=np.zeros(2, dtype=np.int64),
     )
 
 
@@ -171,6 +182,9 @@ def new_scratch(layout: Layout) -> Scratch:
     n_rows = (layers[:, col.N_ROWS] + layers[:, col.N_BIAS_ROWS]) * is_conv
     positions = geometry[:, HEIGHT] * geometry[:, WIDTH] * geometry[:, GROUPS]
     most_events = _most_events(layout)
+    convolutions = [geometry[index] for index in np.flatnonzero(is_conv)]
+    copies = np.max([(0, 0), *(copy_sizes(row) for row in convolutions)], axis=0)
+    pairs = np.max([(0, 0), *(pair_sizes(row) for row in convolutions)], axis=0)
 
     def int32(size: int) -> Int32:
         return np.zeros(size, dtype=np.int32)
@@ -197,9 +211,17 @@ def new_scratch(layout: Layout) -> Scratch:
         is_nonzero=int32(widest_in),
         error_sum=np.zeros(widest_out, dtype=np.int64),
         some_nonzero=int32(widest_out),
-        products=int32(int((n_rows * layers[:, col.STRIDE]).max())),
-        blocks=int32(int(2 * (layers[:, col.N_BLOCKS] * is_conv).max())),
-        reach=int32(int(2 * positions.max())),
+        products=aligned_zeros(int((n_rows * layers[:, col.STRIDE]).max()), np.int32),
+        blocks=np.zeros(int((layers[:, col.N_BLOCKS] * is_conv).max()), dtype=np.int64),
+        columns=np.zeros(int((geometry[:, OUT_WIDTH] * geometry[:, GROUPS]).max()), dtype=np.int64),
+        reach=np.zeros(int(positions.max()), dtype=np.int64),
+        nonzero_at=int32(int(positions.max())),
+        signals_16=aligned_zeros(copies[0], np.int16),
+        rows_16=aligned_zeros(copies[1], np.int16),
+        p_pairs=aligned_zeros(pairs[0], np.int32),
+        signal_pairs=aligned_zeros(pairs[1], np.int32),
+        tile=aligned_zeros(TILE_ENTRIES, np.int32),
         all_rows=np.arange(int(n_rows.max()), dtype=np.int32),
         factor=int32(1),
+        column_sums=np.zeros((3, widest_row), dtype=np.int64),
     )

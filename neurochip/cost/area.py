@@ -16,6 +16,9 @@ from neurochip.errors import UserError
 from neurochip.technology import KINDS, Kind, Technology
 
 CONTROL = "control"  # the part that is neither memory nor arithmetic
+PRODUCTS = ("mul", "mac")
+Widest = Mapping[tuple[str, str], tuple[int, ...]]
+NOTHING_WIDER: Widest = {}
 
 
 class Patch(NamedTuple):
@@ -47,24 +50,26 @@ class Area:
         return math.fsum(self.by_part.values())
 
 
-def area(chip: Chip, word_bits: Mapping[str, int]) -> Area:
+def area(chip: Chip, word_bits: Mapping[str, int], widest: Widest = NOTHING_WIDER) -> Area:
     """Area of a chip built for these words: A = (memories + datapath) * overhead.
 
     Args:
         chip: all its banks are built, in use or not; its `datapath` lists the arithmetic units.
         word_bits: memory -> width of its words, for every memory of the chip.
+        widest: (operation, per) -> operand widths that some unit must take: the largest of that operation is built so
+            much wider, or one more where the datapath has none.
 
     Raises:
         UserError: the chip or its technology lacks a number that is needed.
     """
-    patches = _patches(chip, word_bits)
+    patches = _patches(chip, word_bits, widest)
     by_part: dict[str, float] = {}
     by_kind: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     for name, patch in patches:
         by_part[name] = by_part.get(name, 0.0) + patch.um2 * 1e-6
         by_kind[patch.kind] += patch.um2 * 1e-6
     low, high = (
-        math.fsum(patch.um2 for _, patch in _patches(at_bound(chip, bound), word_bits)) * 1e-6
+        math.fsum(patch.um2 for _, patch in _patches(at_bound(chip, bound), word_bits, widest)) * 1e-6
         for bound in ("low", "high")
     )
     return Area(by_part, by_kind, low, high)
@@ -78,7 +83,7 @@ def unit_area(operation: str, widths_bits: Sequence[int], technology: Technology
     return _FORMULAS[operation](tuple(widths_bits), technology)
 
 
-def _patches(chip: Chip, word_bits: Mapping[str, int]) -> list[tuple[str, Patch]]:
+def _patches(chip: Chip, word_bits: Mapping[str, int], widest: Widest) -> list[tuple[str, Patch]]:
     technology = chip.technology
     if technology.area_overhead is None:
         raise UserError(f"{technology.file}: area_overhead is missing, so a core has no area; add it in um2/um2")
@@ -89,17 +94,49 @@ def _patches(chip: Chip, word_bits: Mapping[str, int]) -> list[tuple[str, Patch]
         if name not in word_bits:
             raise UserError(f"{chip.file}: memories.{name} has no word width, so its area is unknown")
         patches.append((name, _memory_area(memory, word_bits[name], technology)))
-    for unit in chip.datapath:
-        one = unit_area(unit.operation, _widths(unit, chip, word_bits), technology)
-        patches.append((unit.operation, Patch(one.um2 * _number(unit, chip), one.kind)))
+    for operation, per, widths in _units(chip, word_bits, widest):
+        one = unit_area(operation, widths, technology)
+        patches.append((operation, Patch(one.um2 * _number(per, chip), one.kind)))
     inner = math.fsum(patch.um2 for _, patch in patches)
     overhead = technology.area_overhead
     kind = weakest(overhead.kind, *(patch.kind for _, patch in patches))
     return [*patches, (CONTROL, Patch((overhead.value - 1.0) * inner, kind))]
 
 
-def _number(unit: Unit, chip: Chip) -> int:
-    return {"lane": chip.lanes, "trace_lane": chip.trace_lanes, "core": 1}[unit.per]
+def _units(chip: Chip, word_bits: Mapping[str, int], widest: Widest) -> list[tuple[str, str, tuple[int, ...]]]:
+    """(operation, per, widths) of every unit, the largest of each operation as wide as `widest` asks for."""
+    units: list[tuple[str, str, tuple[int, ...]]] = [
+        (unit.operation, unit.per, _widths(unit, chip, word_bits)) for unit in chip.datapath
+    ]
+    for (operation, per), needed in widest.items():
+        alike = [k for k, (name, place, _) in enumerate(units) if (name, place) == (operation, per)]
+        if not alike:
+            units.append((operation, per, needed))
+            continue
+        largest = max(alike, key=lambda k: unit_area(operation, units[k][2], chip.technology).um2)
+        units[largest] = (*units[largest][:2], _wider(operation, units[largest][2], needed))
+    return units
+
+
+def _wider(operation: str, widths: tuple[int, ...], needed: tuple[int, ...]) -> tuple[int, ...]:
+    """Operands that hold both; those of a product may be exchanged."""
+    if operation == "div":
+        return max(widths[0], needed[0]), max(widths[-1], needed[-1])
+    if operation not in PRODUCTS:
+        return (max(*widths, *needed),)
+    (a, b, total), (more_a, more_b, more_total) = (_product_widths(operation, one) for one in (widths, needed))
+    operands = (max(a, more_a), max(b, more_b))
+    return (*operands, max(total, more_total)) if operation == "mac" else operands
+
+
+def _product_widths(operation: str, widths: tuple[int, ...]) -> tuple[int, int, int]:
+    """The wider operand, the other one, and the accumulator (0: none)."""
+    a, b, total = mac_widths(widths)
+    return max(a, b), min(a, b), total if operation == "mac" else 0
+
+
+def _number(per: str, chip: Chip) -> int:
+    return {"lane": chip.lanes, "trace_lane": chip.trace_lanes, "core": 1}[per]
 
 
 def _widths(unit: Unit, chip: Chip, word_bits: Mapping[str, int]) -> tuple[int, ...]:

@@ -44,6 +44,8 @@ def _unsupported(spec: CoreSpec) -> Iterator[str]:
         yield f"update {spec.apply_when}({spec.apply_every})"
     if spec.momentum_shift > 0:
         yield f"learning.momentum_shift = {spec.momentum_shift}"
+    if spec.standardise_every > 0:
+        yield f"learning.standardise_every = {spec.standardise_every}"
     if spec.n_loss_steps < spec.n_steps:
         yield "steps without a loss (learning.loss_start, learning.update_every)"
 

@@ -121,7 +121,8 @@ def spilled_memories(spec: CoreSpec, chip: ChipTiming) -> frozenset[str]:
     """Memories that lie in DRAM as a whole: with overflow = "dram", those of SPILLS that do not fit, or are missing.
 
     Raises:
-        UserError: weights or gradients of a network with a convolution do not fit; they cannot lie there.
+        UserError: weights or gradients of a network with a convolution, or weights that are standardised while
+            learning, do not fit; they cannot lie there.
     """
     if chip.overflow != "dram":
         return frozenset()
@@ -129,6 +130,13 @@ def spilled_memories(spec: CoreSpec, chip: ChipTiming) -> frozenset[str]:
     held = {name: chip.memories[name].words for name in SPILLS if name in chip.memories}
     spilled = frozenset(name for name in SPILLS if words[name] > held.get(name, 0))
     unmovable = sorted(spilled - {"history"}) if any(layer.conv is not None for layer in spec.layers) else []
+    if "synapse" in spilled and learns(spec) and spec.standardise_every > 0:
+        raise UserError(
+            f"{getattr(chip, 'file', 'the chip')}: memories.synapse holds {held.get('synapse', 0)} words but "
+            f'{words["synapse"]} are needed, and weights in DRAM (overflow = "dram") are not standardised '
+            f"(learning.standardise_every = {spec.standardise_every}, allowed is 0); make this memory larger, or set "
+            'overflow = "grow"'
+        )
     if unmovable:
         name = unmovable[0]
         raise UserError(

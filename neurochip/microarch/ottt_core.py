@@ -18,6 +18,7 @@ from neurochip.microarch.footprint import spilled_memories
 from neurochip.microarch.interface import ALL_GATES, ChipTiming, Counted, Gates
 from neurochip.microarch.ottt_core_groups import forward_totals
 from neurochip.microarch.ottt_core_site import Site, Work
+from neurochip.microarch.ottt_core_standardise import standardise
 from neurochip.microarch.registry import register_microarchitecture
 from neurochip.microarch.shapes import learns
 from neurochip.spec import CoreSpec
@@ -29,6 +30,7 @@ PHASE_MODELS: tuple[Callable[[Site], Work], ...] = (
     ottt_core_error.error,
     learning.update,
     learning.apply,
+    standardise,
     forward.history,
 )
 
@@ -95,6 +97,7 @@ def _sites(activity: Activity, spec: CoreSpec, chip: ChipTiming, gates: Gates) -
             applied={name: values[index] for name, values in applied.items()},
             n_samples=activity.n_samples,
             n_applies=activity.n_applies,
+            n_standardisations=activity.n_standardisations,
             learning=activity.learning and learns(spec),
             spilled=spilled,
             psi_nonzero=psi_nonzero,

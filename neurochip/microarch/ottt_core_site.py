@@ -48,6 +48,7 @@ class Site:
     learning: bool
     spilled: frozenset[str] = frozenset()
     psi_nonzero: Sequence[int] = ()
+    n_standardisations: int = 0
 
     @property
     def layer(self) -> LayerSpec:

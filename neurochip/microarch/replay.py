@@ -3,7 +3,7 @@
 The bitmaps say which events, traces, codes ψ and learning signals were not 0, sample by sample and step by step. All
 fields of docs/semantics.md, section 5, that counting needs follow from them, except two kinds. Saturations and
 underflows depend on values: they are 0 here, and no count uses them. Applies of accumulated gradients depend on sums
-over samples: `replayed_epoch` and `at_word_widths` take them from the totals of the run.
+over samples: `replayed_epoch` and `at_word_widths` take them from the totals of the run, as they do standardisations.
 """
 
 from __future__ import annotations
@@ -72,21 +72,29 @@ def _activity(totals: Integers, n: int, spec: CoreSpec, lanes: int, trace_lanes:
 
 
 def replayed_epoch(run: Activity, trace: SampleTrace, spec: CoreSpec, lanes: int, trace_lanes: int) -> Activity:
-    """Return the activity of the recorded samples, with applies in the proportion of the whole epoch `run`.
+    """Return the activity of the recorded samples, with applies and standardisations as in the whole epoch `run`.
 
-    The recorded samples count m/n times and the applies m/N times, m = lcm(n, N): then all numbers stay integers. m = n
-    where the rule does not accumulate, and where all N samples are recorded. Gradient words that hold something
-    depend on L in a way no recording holds; see `apply_words`.
+    The recorded samples count m/n times, applies and standardisations m/N times, m = lcm(n, N): then all numbers stay
+    integers. m = n where there are none of either, and where all N samples are recorded. Gradient words that hold
+    something depend on L in a way no recording holds; see `apply_words`.
     """
     replayed = activity_of_trace(trace, spec, lanes, trace_lanes, run.learning)
-    if run.n_applies == 0:
+    if run.n_applies == run.n_standardisations == 0:
         return replayed
     n_samples = math.lcm(replayed.n_samples, run.n_samples)
+    times = n_samples // run.n_samples
     totals = replayed.totals * (n_samples // replayed.n_samples)
     totals[-1] = run.totals[-1]
-    totals[-1, :, FIELD_INDEX["update_words"]] = apply_words(run, trace, spec, lanes)
-    totals[-1] *= n_samples // run.n_samples
-    return replace(replayed, totals=totals, n_samples=n_samples, n_applies=run.n_applies * (n_samples // run.n_samples))
+    if run.n_applies:
+        totals[-1, :, FIELD_INDEX["update_words"]] = apply_words(run, trace, spec, lanes)
+    totals[-1] *= times
+    return replace(
+        replayed,
+        totals=totals,
+        n_samples=n_samples,
+        n_applies=run.n_applies * times,
+        n_standardisations=run.n_standardisations * times,
+    )
 
 
 def apply_words(run: Activity, trace: SampleTrace, spec: CoreSpec, lanes: int) -> Integers:

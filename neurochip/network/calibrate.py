@@ -26,6 +26,7 @@ from neurochip.network.initial import (
     Events,
     draw_attached,
     draw_network,
+    given_spreads,
     mean_fan_in,
     spread,
 )
@@ -91,8 +92,8 @@ def prepare(
     """Draw the initial weights and calibrate the fracs on the first samples of the first epoch.
 
     Weights are normal with standard deviation init_gain / sqrt(max(1, k)), k = mean number of events per step that
-    reach a neuron, found layer by layer; biases start at 0. Keys given in the experiment (`network.weight_std`,
-    `precision.*.frac`) win.
+    reach a neuron, found layer by layer, times the scale of the events, or standardised; biases start at 0. Keys given
+    in the experiment (`network.weight_std`, `precision.*.frac`) win.
 
     Args:
         experiment: seed, gain, bits and given keys.
@@ -101,7 +102,8 @@ def prepare(
         rules: those that will run; their heads and feedback layers are prepared too.
 
     Raises:
-        UserError: if there is no training sample, or a list of fracs has the wrong length.
+        UserError: if there is no training sample, a list of fracs has the wrong length, or the given spread of a
+            standardised layer is not its own.
     """
     if train.n_samples == 0:
         raise UserError("the task has no training samples; at least 1 is needed")
@@ -216,7 +218,8 @@ def assumed_fracs(
 ) -> Fracs:
     """Formats of a network that never ran, by the rule of `prepare`.
 
-    Weights have the spread init_gain / sqrt(k), k = active inputs per step at these rates; potentials and errors are
+    Weights have the spread init_gain / sqrt(k), k = active inputs per step at these rates, times the scale of the
+    events, or that of standardised ones; potentials and errors are
     taken to reach 1. Keys given in the experiment win.
 
     Args:
@@ -227,16 +230,19 @@ def assumed_fracs(
         rules: those to price; their heads and feedback layers get formats too.
     """
     attached = attached_of(experiment, shapes, rules)
-    given_std = experiment.network.weight_std
+    given_std = given_spreads(experiment, shapes)
 
     def size(shape: LayerShape, index: int, rate: float) -> float:
         return spread(experiment, rate * mean_fan_in(shape, index)) * NORMAL_PERCENTILE
 
+    def own_size(shape: LayerShape, index: int) -> float:
+        if shape.gain:
+            return shape.standardised_std * NORMAL_PERCENTILE
+        std = size(shape, index, rates[index]) if given_std is None else given_std[index] * NORMAL_PERCENTILE
+        return std * shape.scale
+
     sizes = Sizes(
-        [
-            given_std[index] * NORMAL_PERCENTILE if given_std is not None else size(shape, index, rates[index])
-            for index, shape in enumerate(shapes)
-        ],
+        [own_size(shape, index) for index, shape in enumerate(shapes)],
         {index: size(shape, index, rates[index + 1]) for index, shape in attached.heads.items()},
         {index: size(shape, index, rates[index + 1]) for index, shape in attached.feedback.items()},
     )

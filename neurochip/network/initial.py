@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.config import Experiment
+from neurochip.errors import UserError
 from neurochip.network.shape import LayerShape
 from neurochip.network.wiring import taps_per_source
 
 # Streams of numpy's default_rng([seed, stream, ...]): weights of the network layer by layer; the head and the feedback
 # layer of hidden layer l from [seed, stream, l], so that they are the same under every rule.
 WEIGHT_STREAM, HEAD_STREAM, FEEDBACK_STREAM = 1, 5, 6
+STANDARDISATION_FLOOR = 1e-4  # below the root of K * var, as the OTTT paper's code has it
+_SAME_SPREAD = 1e-9  # relative: what a file may lose of a number
 
 Weights = NDArray[np.float64]
 
@@ -37,7 +41,10 @@ EventsOf = Callable[[Sequence[Weights], int], Events]  # weights so far, and the
 
 @dataclass(frozen=True)
 class Drawn:
-    """Weights per layer, [n_weight_rows + n_bias_rows, columns], biases 0, and their standard deviations."""
+    """Weights per layer, [n_weight_rows + n_bias_rows, columns], biases 0, and their standard deviations.
+
+    `std` is without the scale of the events, which `weights` of layers that are not standardised have as a factor.
+    """
 
     weights: tuple[Weights, ...]
     std: tuple[float, ...]
@@ -46,21 +53,55 @@ class Drawn:
 def draw_network(experiment: Experiment, shapes: Sequence[LayerShape], events_of: EventsOf) -> Drawn:
     """Draw the weights of the network: standard normals times init_gain / sqrt(max(1, k)), or network.weight_std.
 
+    They are multiplied by the scale of the events of their layer. Those of a standardised layer are
+    g (w - mean) / sqrt(K var + 1e-4) instead, column by column.
+
     Args:
         experiment: seed, gain and given spreads.
         shapes: the layers of the network.
         events_of: events of the sources of a layer, the weights before it being ready.
+
+    Raises:
+        UserError: if a spread is given that is not that of a standardised layer.
     """
     rng = np.random.default_rng([experiment.run.seed, WEIGHT_STREAM])
     weights = [_normals(rng, shape) for shape in shapes]
+    given = given_spreads(experiment, shapes)
     std: list[float] = []
     for index, shape in enumerate(shapes):
-        if experiment.network.weight_std is not None:
-            std.append(experiment.network.weight_std[index])
+        rows = weights[index][: shape.n_weight_rows]
+        if given is not None:
+            std.append(given[index])
+        elif shape.gain:
+            std.append(shape.standardised_std)
         else:
             std.append(spread(experiment, mean_input(shape, index, events_of(weights, index))))
-        weights[index][: shape.n_weight_rows] *= std[index]
+        rows[...] = _standardised(rows, shape.gain) if shape.gain else rows * std[index] * shape.scale
     return Drawn(tuple(weights), tuple(std))
+
+
+def given_spreads(experiment: Experiment, shapes: Sequence[LayerShape]) -> list[float] | None:
+    """The spreads of `network.weight_std`; None without.
+
+    Raises:
+        UserError: if that of a standardised layer is not g / sqrt(K), which nothing can change.
+    """
+    given = experiment.network.weight_std
+    for index, (shape, std) in enumerate(zip(shapes, given or (), strict=False)):
+        if shape.gain and not math.isclose(std, shape.standardised_std, rel_tol=_SAME_SPREAD):
+            raise UserError(
+                f"network.weight_std.{index} = {std:g} is not allowed, as standardise = true gives the weights of this "
+                f"layer the standard deviation {shape.standardised_std!r}; allowed is that, or another gain"
+            )
+    return given
+
+
+def _standardised(weights: Weights, gain: float) -> Weights:
+    """g (w - mean) / sqrt(K var + 1e-4) of every column, var with K - 1 in the denominator."""
+    n_rows = weights.shape[0]
+    variance = weights.var(axis=0, ddof=1)
+    found: Weights = gain * (weights - weights.mean(axis=0)) / np.sqrt(n_rows * variance + STANDARDISATION_FLOOR)
+    return found
 
 
 def draw_attached(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurochip.config import Experiment
 from neurochip.core.float_spec import FloatLayerSpec, FloatSpec
@@ -44,6 +44,15 @@ def rate_code(experiment: Experiment, rule: Rule) -> LearningRateCode:
     """The realised learning rate per step: eta = learning_rate / (T * batch) as m * 2^-s."""
     eta = learning_rate_of(experiment, rule) / (experiment.task.steps * batch_of(experiment, rule))
     return encode_learning_rate(eta, experiment.learning.rate_bits)
+
+
+def learned_together(experiment: Experiment, rule: Rule) -> int:
+    """Learned samples after which nothing waits for the next: neither gradients of a batch nor a standardisation."""
+    return math.lcm(batch_of(experiment, rule), _standardise_every(experiment, rule) or 1)
+
+
+def _standardise_every(experiment: Experiment, rule: Rule) -> int:
+    return experiment.learning.standardise_every if rule.update != "none" else 0
 
 
 def halvings_of(experiment: Experiment, epoch: int) -> int:
@@ -116,6 +125,8 @@ def core_spec(
         loss_start=learning.loss_start,
         update_every=learning.update_every,
         momentum_shift=learning.momentum_shift if rule.accumulates else 0,
+        standardise_every=_standardise_every(experiment, rule),
+        bias_trace=learning.bias_trace and rule.temporal == "trace",
     )
     spec.check()
     return spec
@@ -137,7 +148,7 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
         asked = None if shape.attached is not None else asked[index if shape.is_hidden else -1]
     exact = min(MAX_FRAC, frac_presynaptic + fracs.error)
     filter_leak = shape.filter_leak if keeps_trace else NO_LEAK
-    return LayerSpec(
+    spec = LayerSpec(
         kind=shape.kind,
         n_in=shape.n_in,
         n_out=shape.n_out,
@@ -161,13 +172,33 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
         signal_of=shape.signal_of,
         filter_leak_kind=filter_leak[0],
         filter_leak_value=filter_leak[1],
+        rate_boost=shape.rate_boost,
     )
+    return replace(spec, standardise_constant=_standardise_constant(spec, shape.gain))
+
+
+def _standardise_constant(spec: LayerSpec, gain: float) -> int:
+    """C = floor(g 2^(frac_w + p) sqrt(K - 1) / K + 1/2) of semantics 3.8; 0 for a layer that is not standardised."""
+    if gain == 0.0:
+        return 0
+    n_rows, frac = spec.n_weight_rows, spec.frac_weight + spec.standardise_shift
+    return math.floor(gain * 2.0**frac * math.sqrt(n_rows - 1) / n_rows + 0.5)
 
 
 def float_layers(
-    shapes: tuple[LayerShape, ...], credit: str, gates: Sequence[float] | None = None
+    shapes: tuple[LayerShape, ...],
+    credit: str,
+    gates: Sequence[float] | None = None,
+    bias_trace: bool = False,
 ) -> tuple[FloatLayerSpec, ...]:
-    """Return the layers in real numbers; `gates` are the trace gates per layer (default: none)."""
+    """Return the layers in real numbers.
+
+    Args:
+        shapes: the layers of a rule.
+        credit: its temporal credit.
+        gates: the trace gates per layer (default: none).
+        bias_trace: that of `[learning]`.
+    """
     return tuple(
         FloatLayerSpec(
             kind=shape.kind,
@@ -186,6 +217,9 @@ def float_layers(
             learns=shape.learns,
             signal_of=shape.signal_of,
             trace_filter=None if shape.filter_leak == NO_LEAK else leak_factor(shape.filter_leak),
+            gain=shape.gain,
+            rate_scale=2.0**shape.rate_boost,
+            bias_trace=bias_trace,
         )
         for shape, gate in zip(shapes, gates or [0.0] * len(shapes), strict=True)
     )
@@ -204,7 +238,7 @@ def float_spec(
     ]
     momentum = learning.momentum_shift if rule.accumulates else 0
     return FloatSpec(
-        layers=float_layers(layers, rule.temporal, gates),
+        layers=float_layers(layers, rule.temporal, gates, learning.bias_trace),
         n_steps=experiment.task.steps,
         surrogate=learning.surrogate,
         credit=rule.temporal,
@@ -219,4 +253,5 @@ def float_spec(
         loss_start=learning.loss_start,
         update_every=learning.update_every,
         momentum=1.0 - 2.0**-momentum if momentum else 0.0,
+        standardise_every=_standardise_every(experiment, rule),
     )

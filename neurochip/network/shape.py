@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ class LayerShape(LayerGeometry):
         filter_leak: second leak of its trace.
         attached: of a head or feedback layer, the hidden layer it belongs to.
         out_map: channels, height and width of its outputs, if they are a map.
+        scale: f of its events, folded into its weights (semantics section 1).
+        gain: g of the standardised weights, f included; 0: they are not standardised.
     """
 
     kind: str
@@ -58,6 +61,18 @@ class LayerShape(LayerGeometry):
     filter_leak: tuple[str, int] = NO_LEAK
     attached: int | None = None
     out_map: MapSize | None = None
+    scale: float = 1.0
+    gain: float = 0.0
+
+    @property
+    def rate_boost(self) -> int:
+        """s - s[l]: the rate of folded weights is f^2 times as large, to the nearest power of two."""
+        return math.floor(2.0 * math.log2(self.scale) + 0.5)
+
+    @property
+    def standardised_std(self) -> float:
+        """Standard deviation g / sqrt(K) of standardised weights, K the rows of weights."""
+        return self.gain / math.sqrt(self.n_weight_rows)
 
     @property
     def n_weights(self) -> int:
@@ -148,12 +163,16 @@ class _Building:
             self._stream = replace(self._stream, has_map=False)
 
     def _hidden(self, layer: Conv2dLayer | DenseLayer, shape: LayerShape) -> None:
-        source = len(self.shapes)
+        if layer.standardise and shape.n_weight_rows < 2:
+            raise UserError(
+                f"standardise = true takes the variance of {shape.n_weight_rows} weights of a neuron; allowed is from 2"
+            )
+        source, scale = len(self.shapes), layer.spike_scale
         self.shapes.append(shape)
         if shape.out_map is None:
-            self._stream = Stream((flat(source, shape.n_out),), has_map=False)
+            self._stream = Stream((flat(source, shape.n_out),), has_map=False, scale=scale)
         else:
-            self._stream = Stream((Connection(source, *shape.out_map),))
+            self._stream = Stream((Connection(source, *shape.out_map),), scale=scale)
         if layer.name is not None:
             self._named[layer.name] = self._stream
 
@@ -165,6 +184,11 @@ class _Building:
                 raise UserError(
                     "recurrent = true is not allowed behind an average pool, whose events count less than its own "
                     "spikes; allowed is a sumpool"
+                )
+            if layer.spike_scale != stream.scale:
+                raise UserError(
+                    f"spike_scale = {layer.spike_scale:g} is not allowed with recurrent = true, the other events have "
+                    f"scale {stream.scale:g}; allowed is {stream.scale:g}"
                 )
             own = Connection(index, layer.neurons, delay=1, offset=n_in)
             inputs, n_in = (*inputs, own), n_in + layer.neurons
@@ -196,6 +220,7 @@ class _Building:
         return LayerShape(
             kind, n_in, n_out, layer.bias, leak, leak, keeps, layer.threshold, layer.reset,
             inputs=self._unless_default(inputs, n_in), frac_event=self._stream.frac_event,
+            scale=self._stream.scale, gain=layer.gain * self._stream.scale if layer.standardise else 0.0,
         )  # fmt: skip
 
     def _readout(self, layer: ReadoutLayer) -> LayerShape:
@@ -210,7 +235,7 @@ class _Building:
         return LayerShape(
             "readout", stream.n_addresses, self._n_classes, layer.bias, leak or NO_LEAK, trace_leak, keeps, 0.0,
             "subtract", inputs=self._unless_default(stream.for_dense, stream.n_addresses),
-            frac_event=stream.frac_event,
+            frac_event=stream.frac_event, scale=stream.scale,
         )  # fmt: skip
 
     def _unless_default(self, inputs: tuple[Connection, ...], n_in: int) -> tuple[Connection, ...]:

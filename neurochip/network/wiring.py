@@ -22,12 +22,14 @@ class Stream:
     Attributes:
         connections: the sources, all with the same map behind their pools.
         frac_event: frac_m of the events, log2 of the windows of the average pools.
+        scale: f of the events, the spike_scale of their source; 1 for the input of the network.
         has_map: whether positions are known; not behind a dense layer or a flatten.
     """
 
     connections: tuple[Connection, ...]
     frac_event: int = 0
     has_map: bool = True
+    scale: float = 1.0
 
     @property
     def map_size(self) -> MapSize:
@@ -67,7 +69,7 @@ class Stream:
         """The stream of a residual add.
 
         Raises:
-            UserError: if the maps differ, or one of the two has passed an average pool.
+            UserError: if the maps or the scales differ, or one of the two has passed an average pool.
         """
         if self.map_size != other.map_size or self.has_map != other.has_map:
             raise UserError(
@@ -77,6 +79,11 @@ class Stream:
             raise UserError(
                 f"layer = {name!r}: its events count 1, those of the layer before 1 / {1 << self.frac_event} behind an "
                 "average pool; place the add before the pool"
+            )
+        if self.scale != other.scale:
+            raise UserError(
+                f"layer = {name!r} has events of scale {other.scale:g}, the layer before of scale {self.scale:g}; "
+                "allowed is one spike_scale for all events of a layer (that of the input is 1)"
             )
         return replace(self, connections=(*self.connections, *other.connections))
 

@@ -106,6 +106,7 @@ class ReferenceEngine:
             learning=learn and self.spec.credit != "none",
             synapse_lanes=self.spec.synapse_lanes,
             trace_lanes=self.spec.trace_lanes,
+            n_standardisations=run.n_standardisations,
         )
         chosen = list(probe)
         probes = {name: np.array([values[i] for i in chosen], dtype=np.int32) for name, values in run.probes.items()}

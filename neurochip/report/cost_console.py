@@ -50,7 +50,9 @@ def cost_header(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     else:
         rates = ", ".join(f"{rate:.3g}" for rate in activity["rate"])
         samples = f"{activity['n_samples']:,} sample{'s' if activity['n_samples'] != 1 else ''}"
-        seen = f"assumed, nothing was run: {samples} drawn at {rates} events per input and step"
+        of_run = activity["source"] == "rates-of-run"
+        what = f"mean rates of the run {activity['run']}" if of_run else "assumed"
+        seen = f"{what}, nothing was run: {samples} drawn at {rates} events per input and step"
     lines = [
         ("network", f"{network['shape']}, {network['n_weights']:,} weights, T = {document['n_steps']} steps"),
         ("chip", chip_sentence(document)),

@@ -49,6 +49,26 @@ def test_the_activity_of_a_run_has_the_costs_of_its_report(call: Command, small:
     assert "of the run digits-dvs" in call("cost", "--activity", "run").out
 
 
+def test_the_rates_of_a_run_are_drawn_for_rules_of_the_same_layers(call: Command, small: Path, folder: Path) -> None:
+    assert call("learn", small, "--out", "run", "--quiet").code == 0
+    net = folder / "net.toml"
+    layers = '[{ kind = "dense", neurons = 12, leak_shift = 1 }, { kind = "readout" }]'
+    net.write_text(f"inputs = 512\nclasses = 3\nlayers = {layers}\n", encoding="utf-8")
+    words = ("cost", "--network", net, "--steps", "6", "--rules", "ottt-o,bptt-o", "--samples", "4", "--quiet")
+    documents = [
+        json.loads(call(*words, "--rates-of", given, "--json").out) for given in ("run", folder / "run" / "activity.h5")
+    ]
+    assert documents[0] == documents[1]
+    activity = documents[0]["activity"]
+    assert activity["source"] == "rates-of-run"
+    assert [one["measured_on"] for one in activity["rates_of_rules"]] == ["ottt-o", "ottt-o"]
+    text = " ".join(call(*words, "--rates-of", "run").out.split())
+    assert "mean rates of the run digits-dvs, nothing was run: 4 samples" in text
+    assert "bptt-o at those of ottt-o" in text
+    assert "allowed is a run of the same layers" in call(*NETWORK, "--rates-of", "run").sentence()
+    assert "give --steps 6" in call("cost", "--network", net, "--steps", "5", "--rates-of", "run", "--quiet").sentence()
+
+
 def test_what_is_wrong_with_an_option_does_not_blame_the_network(call: Command) -> None:
     for words in (("--psi", "3"), ("--rate", "2"), ("--samples", "0")):
         assert call(*NETWORK, *words).sentence().startswith(f"{words[0]} is {words[1]}")
@@ -70,6 +90,13 @@ def test_a_console_says_what_flips_and_json_has_the_rest(call: Command) -> None:
     [
         (("cost",), "neither --network nor --activity"),
         ((*NETWORK, "--activity", "run"), "--network cannot be given with --activity"),
+        ((*NETWORK, "--rates-of", "nowhere"), "--rates-of nowhere: is not a run directory"),
+        ((*NETWORK, "--rates-of", "nowhere", "--rate", "0.1"), "--rate cannot be given with --rates-of"),
+        (
+            (*NETWORK, "--rates-of", "nowhere", "--signal-steps", "0.1"),
+            "--signal-steps cannot be given with --rates-of",
+        ),
+        (("cost", "--activity", "run", "--rates-of", "run"), "--rates-of cannot be given with --activity"),
         ((*NETWORK, "--rate", "much"), "--rate much"),
         ((*NETWORK, "--rate", "nan"), "--rate is nan"),
         ((*NETWORK, "--signal", "0.1,0.2,0.3"), "one or two numbers, or one for each hidden layer"),

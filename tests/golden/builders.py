@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 from neurochip.activity import FIELD_INDEX
@@ -148,3 +151,34 @@ def tied_sum(shape: ConvShape, tied: Any, gradient: Any) -> list[list[int]]:
             if row >= 0:
                 sums[row][column] += value
     return sums
+
+
+SILENT = GoldenSample([[]], 0)  # no event, so p = 0 in every row but that of a bias
+
+
+def standardise_constant(scale: float, n_rows: int) -> int:
+    """C of columns of K = n_rows weights; scale = g 2^frac_w, the gain in units of a weight."""
+    p = 16 + math.ceil(math.log2(n_rows))
+    return math.floor(scale * 2**p * math.sqrt(n_rows - 1) / n_rows + 0.5)
+
+
+def standardising_spec(n_rows: int, n_columns: int, scale: float, **changes: Any) -> CoreSpec:
+    """A hidden layer that is standardised after every sample, before a readout that gives it no error."""
+    hidden = replace(HIDDEN, n_in=n_rows, n_out=n_columns, standardise_constant=standardise_constant(scale, n_rows))
+    return make_spec(hidden, replace(READOUT, n_in=n_columns), **({"standardise_every": 1} | changes))
+
+
+def small_chip(memories: Mapping[str, Any], **changes: Any) -> Any:
+    """A chip of 2 lanes, a pipeline of 1 clock and a divider of 3; what does not fit is refused."""
+    settings = {
+        "lanes": 2,
+        "trace_lanes": 2,
+        "scan_width": 4,
+        "history_word_bits": 8,
+        "div_cycles": 3,
+        "pipeline_latency_cycles": 1,
+        "memories": memories,
+        "overflow": "refuse",
+        "dram": None,
+    }
+    return SimpleNamespace(**(settings | changes))

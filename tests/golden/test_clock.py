@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from golden_builders import BELOW, HIDDEN, ONE_EVENT, READOUT, make_spec
+from golden_builders import (
+    BELOW,
+    HIDDEN,
+    ONE_EVENT,
+    READOUT,
+    make_spec,
+    small_chip,
+)
 
 from neurochip.counters import PHASES, STALL_CAUSES
 from neurochip.errors import UserError
@@ -39,18 +46,7 @@ def make_chip(ports: str = "1rw", fifo_words: int = 1, **changes: Any) -> Any:
     """2 lanes, a pipeline of 1 clock, memories of one bank that answer after 1 clock."""
     shapes = dict.fromkeys(NAMES, Shape(ports))
     memories = {"event_fifo": Shape("1r1w", fifo_words, fifo_words, 0)} | shapes | changes.pop("memories", {})
-    settings = {
-        "lanes": 2,
-        "trace_lanes": 2,
-        "scan_width": 4,
-        "history_word_bits": 8,
-        "div_cycles": 3,
-        "pipeline_latency_cycles": 1,
-        "memories": {name: shape for name, shape in memories.items() if shape is not None},
-        "overflow": "refuse",
-        "dram": None,
-    }
-    return type("Chip", (), settings | changes)()
+    return small_chip({name: shape for name, shape in memories.items() if shape is not None}, **changes)
 
 
 def run(

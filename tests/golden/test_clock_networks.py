@@ -7,7 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from golden_builders import BELOW, HIDDEN, ONE_EVENT, READOUT, conv_layer, make_spec
+from golden_builders import (
+    BELOW,
+    HIDDEN,
+    ONE_EVENT,
+    READOUT,
+    conv_layer,
+    make_spec,
+    small_chip,
+)
 
 from neurochip.counters import PHASES, STALL_CAUSES
 from neurochip.microarch import Gates
@@ -24,18 +32,7 @@ def make_chip(ports: str = "1rw", **changes: Any) -> Any:
     """2 lanes, a pipeline of 1 clock, memories of one bank that answer after 1 clock, a FIFO of 4 events."""
     shape = SimpleNamespace(ports=ports, words=64, bank_words=64, read_latency_cycles=1)
     memories = dict.fromkeys(NAMES, shape) | changes.pop("memories", {})
-    settings = {
-        "lanes": 2,
-        "trace_lanes": 2,
-        "scan_width": 4,
-        "history_word_bits": 8,
-        "div_cycles": 3,
-        "pipeline_latency_cycles": 1,
-        "memories": memories | {"event_fifo": replace_words(shape, 4)},
-        "overflow": "refuse",
-        "dram": None,
-    }
-    return SimpleNamespace(**(settings | changes))
+    return small_chip(memories | {"event_fifo": replace_words(shape, 4)}, **changes)
 
 
 def replace_words(shape: SimpleNamespace, words: int) -> SimpleNamespace:

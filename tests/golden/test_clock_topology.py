@@ -7,7 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from golden_builders import HIDDEN, READOUT, conv_layer, draw_samples, draw_weights, make_spec
+from golden_builders import (
+    HIDDEN,
+    READOUT,
+    conv_layer,
+    draw_samples,
+    draw_weights,
+    make_spec,
+    small_chip,
+)
 
 from neurochip.errors import UserError
 from neurochip.microarch import Gates
@@ -23,17 +31,8 @@ NAMES = ("neuron", "trace", "error", "history")
 def make_chip(*more: str) -> Any:
     """2 lanes and 1rw memories; synapse and gradient only if named in `more`, else in DRAM."""
     shape = SimpleNamespace(ports="1rw", words=64, bank_words=64, read_latency_cycles=1)
-    return SimpleNamespace(
-        lanes=2,
-        trace_lanes=2,
-        scan_width=4,
-        history_word_bits=8,
-        div_cycles=3,
-        pipeline_latency_cycles=1,
-        memories=dict.fromkeys((*NAMES, *more, "event_fifo"), shape),
-        overflow="dram",
-        dram=SimpleNamespace(bus_bits=8, latency_cycles=3),
-    )
+    dram = SimpleNamespace(bus_bits=8, latency_cycles=3)
+    return small_chip(dict.fromkeys((*NAMES, *more, "event_fifo"), shape), overflow="dram", dram=dram)
 
 
 RECURRENT = replace(HIDDEN, n_in=2, inputs=(Connection(-1, 1), Connection(0, 1, delay=1, offset=1)))

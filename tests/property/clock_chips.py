@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from property_later_options import draw_later_options
 from property_network_cases import Rule, draw_network_case
 from property_strategies import RULES, Case, Pass, chance, draw_spec, fill_samples, fill_weights
 
@@ -110,6 +111,8 @@ def draw_chip(rng: random.Random, spec: CoreSpec, words_of: WordsOf = footprint_
     needed = words_of(spec, chip)
     has_convolution = any(layer.conv is not None for layer in spec.layers)
     spillable = ("history",) if has_convolution else SPILLABLE
+    if spec.standardise_every:  # not in DRAM
+        spillable = tuple(name for name in spillable if name != "synapse")
     memories = {"event_fifo": DrawnMemory("1r1w", 1, rng.choice([1, 2, 4, rng.randint(1, 64)]), 0)}
     for name in MEMORIES:
         # What does not fit is spilled in mode "dram", and enlarged in mode "grow".
@@ -141,6 +144,7 @@ def draw_configuration(rng: random.Random) -> Configuration:
     everything = tuple(range(n_samples))
     second = Pass(everything[:1], chance(rng, 60), True, everything[:1])
     passes = (Pass(everything, True, chance(rng, 50), everything), *([second] if chance(rng, 40) else []))
+    spec = draw_later_options(rng, spec, hostile)
     case = Case(rule, spec, hostile, seed, passes, weights, samples)
     return Configuration(case, draw_chip(rng, spec), gates)
 

@@ -61,6 +61,7 @@ def compare_pass(golden: GoldenRun, fast: PassResult, probe: tuple[int, ...]) ->
         "predictions": first_difference(golden.predictions, fast.predictions),
         "readout sums": first_difference(golden.readout_sums, fast.readout_sums),
         "n_applies": first_difference(golden.n_applies, fast.activity.n_applies),
+        "n_standardisations": first_difference(golden.n_standardisations, fast.activity.n_standardisations),
     }
     activity = np.array(golden.activity)
     for index, name in enumerate(FIELDS):
@@ -106,6 +107,7 @@ def compare(
         found = compare_pass(expected, result, one.probe) | compare_state(golden, fast)
         differences += [f"pass {number}: {name} {where}" for name, where in found.items() if where]
         totals.update({name: result.activity.total(name) for name in FIELDS})
+        totals["n_standardisations"] += result.activity.n_standardisations
         if differences and upto_first:
             break
     if statistics is not None:

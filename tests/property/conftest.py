@@ -8,6 +8,7 @@ from pathlib import Path
 
 HELPERS = (
     "strategies",
+    "later_options",
     "network_topology",
     "network_formats",
     "network_cases",

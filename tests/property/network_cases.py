@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from property_later_options import draw_later_options
 from property_network_formats import Fracs, draw_fracs, draw_rate, fit_sums
 from property_network_topology import SPATIALS, Draft, draw_layers
 from property_strategies import Case, chance, clip, draw_bits, draw_leak, draw_pass, fill_samples
@@ -209,6 +210,7 @@ def draw_network_case(rng: random.Random, rule: Rule | None = None) -> Case:
     fill = np.random.default_rng(seed)
     rate = rng.choice([0.4, 0.2, 0.3, 0.8])
     weights, samples = fill_weights(spec, hostile, fill), fill_samples(spec, n_samples, rate, fill)
+    spec = draw_later_options(rng, spec, hostile)  # last, so that it moves no other draw
     return Case(chosen.name, spec, hostile, seed, tuple(passes), weights, samples)
 
 

@@ -132,6 +132,12 @@ def tabulate_learning(case: Case, totals: Counter[str], golden: GoldenCore, tabl
         of_kind = [k for k, layer in enumerate(spec.layers[:-1]) if layer.kind == kind and layer.learns]
         if of_kind:
             table.add(f"weights of a {name} change, if there is one", any(changed[k] for k in of_kind))
+    standardised = [k for k in range(len(spec.layers)) if spec.is_standardised(k)]
+    table.add("standardised layers", totals["n_standardisations"] > 0)
+    table.add("standardised convolution", any(spec.layers[k].conv is not None for k in standardised))
+    table.add("standardised more than once", totals["n_standardisations"] > 1)
+    table.add("trace of a bias", spec.bias_trace and any(layer.keeps_trace and layer.bias for layer in spec.layers))
+    table.add("rates per layer", len({layer.rate_boost for layer in spec.layers}) > 1)
     table.add("random numbers used", totals["random_advances"] > 0)
     table.add("error reaches a row", totals["error_products"] > 0)
     for name in (*SATURATIONS[3:], "underflow_error"):

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from property_clock_chips import (
     Configuration,
+    DrawnChip,
     configurations,
     draw_configuration,
     draw_network_configuration,
@@ -28,11 +29,17 @@ from neurochip.microarch import footprint_words
 from neurochip.microarch.ottt_core import count
 from neurochip.recording import bitmaps_of
 from neurochip.reference.clock import ClockCore
+from neurochip.spec import CoreSpec
 
 EXAMPLES = int(os.environ.get("NEUROCHIP_CLOCK_EXAMPLES", "2000"))
 NETWORK_EXAMPLES = EXAMPLES // 4
 LONG_TICKS = 200
 EDGES = (0, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
+
+
+def row_words_of(spec: CoreSpec, chip: DrawnChip) -> list[int]:
+    """Words of a row of weights of every layer."""
+    return [-(-layer.columns // chip.lanes) for layer in spec.layers]
 
 
 @dataclass
@@ -49,6 +56,11 @@ class Reached:
         self.seen.update(["every word of the footprint used"] * complete)
         self.seen.update(f"stall {cause}" for cause in STALL_CAUSES if stalls[cause])
         spec, chip = configuration.case.spec, configuration.chip
+        standardised = [k for k in range(len(spec.layers)) if spec.is_standardised(k)]
+        self.seen.update(["standardised layers"] * bool(standardised))
+        self.seen.update(
+            ["standardised layers of several words"] * any(row_words_of(spec, chip)[k] > 1 for k in standardised)
+        )
         widths = [layer.n_out for layer in spec.layers]
         partial = any(n > chip.lanes and n % chip.lanes for n in widths)
         self.seen.update(["several words per row, the last one partial"] * partial)
@@ -147,6 +159,8 @@ def test_the_configurations_reach_every_stall_and_long_runs(reached: Reached) ->
     assert reached.share("every word of the footprint used") >= 0.7
     assert reached.share("several words per row, the last one partial") >= 0.25
     assert reached.share(f"more than {LONG_TICKS} ticks") >= 0.5
+    assert reached.share("standardised layers") >= 0.12
+    assert reached.share("standardised layers of several words") >= 0.06
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -156,13 +170,16 @@ def test_fixed_configurations_agree(seed: int) -> None:
 
 @settings(max_examples=NETWORK_EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(configuration=network_configurations())
-def draw_network_and_compare(configuration: Configuration) -> None:
-    assert compare(configuration) == []
+def draw_network_and_compare(configuration: Configuration, table: Reached) -> None:
+    assert compare(configuration, table) == []
 
 
 def test_the_count_equals_the_clock_for_whole_networks() -> None:
     """Convolutions, pools, recurrence, heads, feedback and the whole space of rules."""
-    draw_network_and_compare()
+    reached = Reached()
+    draw_network_and_compare(table=reached)
+    print(f"\n{reached.n} networks, standardised layers {reached.share('standardised layers'):.1%}")
+    assert reached.share("standardised layers") >= 0.1
 
 
 @pytest.mark.parametrize("seed", range(20))

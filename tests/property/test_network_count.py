@@ -67,6 +67,7 @@ class WalkedPass:
     walker: UpdateWalker
     schedule: ApplySchedule
     gradients: Gradients
+    n_learned: int = 0  # since the last standardisation
 
     @property
     def spec(self) -> CoreSpec:
@@ -80,8 +81,13 @@ class WalkedPass:
                 self.window(list(enumerate(sample))[first : first + window], learning)
             if learning and self.schedule.after_sample():
                 self.apply()
+            self.n_learned += int(learning and self.spec.standardise_every > 0)
+            if self.n_learned and self.n_learned == self.spec.standardise_every:
+                self.standardise()
         if learning and end_of_epoch and self.schedule.after_epoch():
             self.apply()
+        if learning and end_of_epoch and self.n_learned:
+            self.standardise()
 
     def window(self, steps: list[tuple[int, Moment]], learning: bool) -> None:
         unrolls = learning and self.spec.credit == "unroll"
@@ -120,6 +126,12 @@ class WalkedPass:
         if self.schedule.after_step():
             self.apply()
 
+    def standardise(self) -> None:
+        """Where in the epoch does not matter here: the walk takes weights from no memory."""
+        self.n_learned = 0
+        for index in range(len(self.spec.layers)):
+            self.walker.standardise(index)
+
     def apply(self) -> None:
         for index in range(len(self.spec.layers)):
             self.walker.apply(index, self.gradients)
@@ -142,7 +154,9 @@ def trace_of(spec: CoreSpec, samples: list[GoldenSample], run: GoldenRun) -> Sam
 
 def activity_of(spec: CoreSpec, run: GoldenRun, n_samples: int, learning: bool) -> Activity:
     totals = np.array(run.activity, dtype=np.int64)
-    return Activity(totals, n_samples, run.n_applies, learning, spec.synapse_lanes, spec.trace_lanes)
+    return Activity(
+        totals, n_samples, run.n_applies, learning, spec.synapse_lanes, spec.trace_lanes, run.n_standardisations
+    )
 
 
 def compare(case: Case, seed: int) -> Counter[str]:
@@ -208,6 +222,9 @@ def features(spec: CoreSpec, gates: Gates) -> set[str]:
         "windows": spec.credit == "unroll" and spec.window_steps < spec.n_steps,
         "steps without a loss": spec.n_loss_steps < spec.n_steps,
         "momentum": spec.momentum_shift > 0,
+        "standardised layers": any(spec.is_standardised(i) for i in layers),
+        "standardised convolution": any(spec.is_standardised(i) and spec.layers[i].conv for i in layers),
+        "trace of a bias": spec.bias_trace and any(layer.keeps_trace and layer.bias for layer in spec.layers),
         "address without a tap": any(tapless),
         "convolution of groups": any(layer.conv and layer.conv.groups > 1 for layer in spec.layers),
         "a gate off": gates != Gates(),
@@ -242,4 +259,5 @@ def test_the_cases_reach_every_kind_of_network(reached: Counter[str]) -> None:
     assert rare == {}
     assert reached["passed"] >= 0.75 * BLOCKS * PER_BLOCK
     wanted = {"feedback", "head", "x words", "recurrent under unroll", "momentum", "address without a tap", "filter"}
+    wanted |= {"standardised layers", "standardised convolution", "trace of a bias"}
     assert wanted <= set(reached)

@@ -59,6 +59,10 @@ def assert_replayed(case: Case, learn: bool) -> None:
         assert (found.synapse_lanes, found.trace_lanes) == (lanes, trace_lanes)
         if there.n_applies:
             assert_applies(case, activity, there, trace, lanes, trace_lanes)
+        elif there.n_standardisations:
+            epoch = replay.replayed_epoch(activity, trace, case.spec, lanes, trace_lanes)
+            assert epoch.n_standardisations == there.n_standardisations
+            assert np.array_equal(epoch.totals[-1], there.totals[-1])
         elif there.n_samples:
             assert np.array_equal(
                 replay.replayed_epoch(activity, trace, case.spec, lanes, trace_lanes).totals, found.totals
@@ -73,6 +77,7 @@ def assert_applies(
     """All samples are recorded, so only the words of gradients are estimated; each lies within what is possible."""
     epoch = replay.replayed_epoch(run, trace, case.spec, lanes, trace_lanes)
     assert (epoch.n_samples, epoch.n_applies) == (there.n_samples, there.n_applies)
+    assert epoch.n_standardisations == there.n_standardisations
     applied = epoch.totals[-1].copy()
     if lanes == run.synapse_lanes:
         assert np.array_equal(applied, run.totals[-1])

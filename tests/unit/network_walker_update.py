@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from network_walker import NetworkWalker
@@ -215,3 +216,29 @@ class UpdateWalker(NetworkWalker):
                     if applied[j]:
                         self.op("mac", spec.gradient_bits, spec.rate_multiplier.bit_length())
                         self.op("shift", spec.gradient_bits + spec.rate_multiplier.bit_length())
+
+    def standardise(self, index: int) -> None:
+        """Word by word: every weight read twice and written once, and the columns of the word between the passes."""
+        layer, spec = self.at("standardise", index), self.spec
+        if not (spec.standardise_every and layer.standardise_constant and layer.learns) or layer.kind == "feedback":
+            return
+        n, b, word_bits = layer.n_weight_rows, spec.weight_bits, self.chip.lanes * spec.weight_bits
+        k = math.ceil(math.log2(n))
+        for word in self.words(layer):
+            for _ in range(n):
+                self.op("synapse_read", word_bits)
+                for _ in word:
+                    self.op("add", b + k)
+                    self.op("mac", b, b, 2 * b + k)
+            for _ in word:
+                self.op("mul", k + 1, 2 * b + k)
+                self.op("mul", b + k, b + k)
+                self.op("add", 2 * b + 2 * k)
+                self.op("div", 2 * b + 2 * k, b + k)
+                self.op("div", len(f"{layer.standardise_constant:b}"), b + k)
+            for _ in range(n):
+                self.rmw("synapse", word_bits)
+                for _ in word:
+                    self.op("mac", k + 1, b, b + k + 1)
+                    self.op("mul", b + k + 1, 32)
+                    self.op("shift", b + k + 33)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neurochip.core import convolution, convolution_counts, convolution_products
+from neurochip.core import convolution, convolution_counts, convolution_errors, convolution_products
 from neurochip.core.convolution_geometry import conv_row
 from neurochip.core.lanes import N_LANES
 from neurochip.topology import ConvShape
@@ -135,49 +135,109 @@ def test_bias_reaches_every_position_of_its_group(case):
     np.testing.assert_array_equal(case.unpad(u), expected)
 
 
+def error_sums(shape, geometry, weights, signal, needed, wide):
+    """X of the needed addresses, 0 of the others. The scratch is full of what an earlier call left."""
+    signals, rows = (np.full(n, 77, dtype=np.int16) for n in convolution_errors.copy_sizes(geometry))
+    needed_at = np.count_nonzero(needed.reshape(-1, shape.channels // shape.groups), axis=1).astype(np.int32)
+    x = np.full(shape.n_in, 77, dtype=np.int64)
+    copies = (signals, rows, np.full(16, 77, dtype=np.int32))
+    convolution_errors.error_conv(weights, geometry, signal, needed, needed_at, wide, copies, x)
+    return np.where(needed != 0, x, 0)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.6])  # address by address, and four positions at once
 @pytest.mark.parametrize("wide", [False, True])
-def test_error_is_the_sum_over_the_taps_of_needed_addresses(case, wide):
+def test_error_is_the_sum_over_the_taps_of_needed_addresses(case, wide, density):
     shape = case.shape
     signal = case.signal * (2**16 + 1 if wide else 1)  # the wide sums leave 32 bits
-    needed = (np.random.default_rng(2).random(shape.n_in) < 0.6).astype(np.int32)
+    needed = (np.random.default_rng(2).random(shape.n_in) < density).astype(np.int32)
     weights = case.weights.astype(np.int64)
     expected = [
         sum(int(weights[row] @ signal[block]) for row, block in shape.taps(i)) if needed[i] else 0
         for i in range(shape.n_in)
     ]
-    x = np.full(shape.n_in, 77, dtype=np.int64)
     flat_weights, flat_signal = case.pad(case.weights, case.weights.dtype), case.pad(signal, np.int32)
-    convolution.error_conv(flat_weights, case.geometry, flat_signal, needed, wide, x)
-    assert x.tolist() == expected
+    assert error_sums(shape, case.geometry, flat_weights, flat_signal, needed, wide).tolist() == expected
 
 
-@pytest.mark.parametrize(("signal_bits", "wide"), [(13, False), (24, True)])
-def test_errors_leave_32_bits(signal_bits, wide):
-    shape = ConvShape(3, 3, channels=5, out_channels=16, kernel_height=3, kernel_width=3, padding_y=1, padding_x=1)
-    weight, value = -(2**15), 2 ** (signal_bits - 1) - 1
-    weights = np.full((shape.n_rows + 1) * 16, weight, dtype=np.int16)
-    signal = np.full(shape.n_blocks * 16, value, dtype=np.int32)
-    x = np.zeros(shape.n_in, dtype=np.int64)
-    convolution.error_conv(weights, conv_row(shape, 16), signal, np.ones(shape.n_in, dtype=np.int32), wide, x)
+# `layout` calls a layer narrow if all its sums stay below 2^30: the products of a position, as the kernel forms all.
+@pytest.mark.parametrize(
+    ("kernel", "weight", "value", "wide"),
+    [
+        (1, -(2**15), -(2**15), False),  # one product of the extremes, 2^30
+        (3, -(2**15), 7281, False),  # nine products, just below 2^31
+        (3, 2**15 - 1, -7281, False),
+        (3, -(2**7), -(2**15), False),
+        (3, -(2**15), 2**15, False),  # a signal of 17 bits: summed in 64 bits whatever was proved
+        (3, -(2**15), -(2**15) - 1, False),
+        (3, -(2**15), 2**23 - 1, True),
+        (3, -(2**15), -(2**15), True),  # leaves 32 bits
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 5])
+def test_errors_at_the_ends_of_16_and_32_bits(kernel, weight, value, wide, channels):
+    pad = kernel // 2
+    shape = ConvShape(5, 5, channels, 1, kernel_height=kernel, kernel_width=kernel, padding_y=pad, padding_x=pad)
+    weights = np.zeros((shape.n_rows + 1, 16), dtype=np.int16)
+    weights[:, 0] = weight
+    signal = np.zeros((shape.n_blocks, 16), dtype=np.int32)
+    signal[:, 0] = value
+    geometry, needed = conv_row(shape, 16), np.ones(shape.n_in, dtype=np.int32)
+    x = error_sums(shape, geometry, weights.reshape(-1), signal.reshape(-1), needed, wide)
     taps = [sum(1 for _ in shape.taps(i)) for i in range(shape.n_in)]
-    assert x.tolist() == [n * 16 * weight * value for n in taps]
-    assert x.min() < -(2**31)
+    assert x.tolist() == [n * weight * value for n in taps]
+
+
+def products_of(geometry, p, signal, has_bias, n_rows):
+    """D as the kernel forms it. The scratch is full of what an earlier call left."""
+    p_pairs, signal_pairs = (np.full(n, 99, dtype=np.int32) for n in convolution_products.pair_sizes(geometry))
+    tile = np.full(convolution_products.TILE_ENTRIES, 99, dtype=np.int32)
+    d = np.full(n_rows, 55, dtype=np.int32)
+    convolution_products.sum_products_conv(geometry, p, signal, has_bias, 16, p_pairs, signal_pairs, tile, d)
+    return d
+
+
+def expected_products(shape, p, signal):
+    expected = np.zeros((shape.n_rows + shape.groups, shape.columns), dtype=np.int64)
+    for i in np.flatnonzero(p):
+        for row, block in shape.taps(int(i)):
+            expected[row] += int(p[i]) * signal[block]
+    return expected
 
 
 def test_sums_of_products_of_all_rows(case):
     shape = case.shape
-    expected = np.zeros((shape.n_rows + shape.groups, shape.columns), dtype=np.int64)
-    for i in np.flatnonzero(case.p):
-        for row, block in shape.taps(int(i)):
-            expected[row] += int(case.p[i]) * case.signal[block]
+    expected = expected_products(shape, case.p, case.signal)
     if case.has_bias:
         by_group = case.signal.reshape(shape.n_positions, shape.groups, shape.columns)
         expected[shape.n_rows :] = 16 * by_group.sum(axis=0)
-
-    d = np.full(len(expected) * case.block_stride, 55, dtype=np.int32)
     signal = case.pad(case.signal, np.int32)
-    convolution_products.sum_products_conv(case.geometry, case.p, signal, case.has_bias, 16, d)
+    d = products_of(case.geometry, case.p, signal, case.has_bias, len(expected) * case.block_stride)
     np.testing.assert_array_equal(case.unpad(d), expected)
+
+
+@pytest.mark.parametrize(
+    ("factor", "value"),
+    [
+        (2**15 - 1, -(2**15)),  # the last that fit 16 bits: two products near -2^31
+        (2**15 - 1, 2**15 - 1),
+        (2**15, 2**15 - 1),  # the first that do not
+        (2**15 - 1, 2**15),
+        (2**15 - 1, -(2**15) - 1),
+        (2**16 - 1, -(2**15)),
+        (127, 2**23 - 1),
+    ],
+)
+def test_sums_of_products_at_the_ends_of_16_and_32_bits(factor, value):
+    # Every row meets one or two outputs, so |D| < 2^31 as semantics section 1 demands.
+    shape = ConvShape(1, 3, 1, 3, kernel_height=1, kernel_width=2)
+    p = np.full(shape.n_in, factor, dtype=np.int32)
+    signal = np.zeros((shape.n_blocks, 16), dtype=np.int32)
+    signal[:, :3] = value
+    if 2 * factor * abs(value) >= 2**31:
+        signal[1, :3] = 0
+    d = products_of(conv_row(shape, 16), p, signal.reshape(-1), False, 16 * (shape.n_rows + 1))
+    np.testing.assert_array_equal(d.reshape(-1, 16)[:, :3], expected_products(shape, p, signal[:, :3]))
 
 
 def words(values, lanes: int) -> int:
@@ -221,18 +281,21 @@ def expected_activity(case: Case, needed, synapse_lanes: int, trace_lanes: int) 
 def test_counted_activity_is_that_of_every_tap(case, synapse_lanes, trace_lanes):
     shape = case.shape
     needed = (np.random.default_rng(3).random(shape.n_in) < 0.5).astype(np.int32)
-    blocks = np.full(2 * shape.n_blocks, 99, dtype=np.int32)
-    reach = np.full(2 * shape.height * shape.width * shape.groups, 99, dtype=np.int32)
-    signal = case.pad(case.signal, np.int32)
-    of_signal = convolution_counts.count_signal(case.geometry, signal, synapse_lanes, blocks, reach)
-    of_error = convolution_counts.count_error(case.geometry, needed, reach)
-    signal_words, signal_nonzero = of_signal[:2]
+    n_positions = shape.height * shape.width * shape.groups
+    blocks, reach = np.full(shape.n_blocks, 99, dtype=np.int64), np.full(n_positions, 99, dtype=np.int64)
+    columns = np.full(shape.out_width * shape.groups, 99, dtype=np.int64)
+    needed_at, p_at = np.full(n_positions, 99, dtype=np.int32), np.full(n_positions, 99, dtype=np.int32)
+    geometry, signal = case.geometry, case.pad(case.signal, np.int32)
+    of_signal = convolution_counts.count_signal(geometry, signal, synapse_lanes, blocks, columns, reach)
+    of_error = convolution_counts.count_error(geometry, needed, reach, needed_at)
     of_update = convolution_counts.count_update(
-        case.geometry, case.p, case.has_bias, trace_lanes, signal_words, signal_nonzero, reach
+        geometry, case.p, case.has_bias, trace_lanes, *of_signal[:2], reach, p_at
     )
     counted = dict(zip(COUNTED, of_signal + of_error + of_update, strict=True))
     expected = expected_activity(case, needed, synapse_lanes, trace_lanes)
     assert counted == {name: expected[name] for name in COUNTED}
+    for values, counted_at in ((needed, needed_at), (case.p, p_at)):
+        assert counted_at.tolist() == np.count_nonzero(values.reshape(n_positions, -1), axis=1).tolist()
 
 
 def test_delivered_taps(case):

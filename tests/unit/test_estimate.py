@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tiny_experiment as tiny
 
+from neurochip.cost_of_run import cost_of_run
 from neurochip.errors import UserError
-from neurochip.estimate import Asked, cost_from_rates, cost_of_run
+from neurochip.estimate import Asked, cost_from_rates
 from neurochip.estimate_document import SCHEMA
 from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import named_network

@@ -30,12 +30,20 @@ def test_every_file_is_listed_with_a_summary() -> None:
 def test_the_vgg_of_the_ottt_paper_has_its_published_size() -> None:
     vgg = BY_NAME["vgg-sws"]
     assert (vgg.n_neurons, vgg.inputs, vgg.n_classes) == (409_600, "3x32x32", 10)
-    gains = 64 + 128 + 2 * 256 + 4 * 512  # of the weight standardisation, which is not modelled
+    gains = 64 + 128 + 2 * 256 + 4 * 512  # of the weight standardisation, which are constants here
     assert round((vgg.n_parameters + gains) / 1e6, 2) == round(vgg.n_parameters / 1e6, 2) == 9.23
     dense_macs = sum(shape.n_weight_rows * shape.columns * shape.n_blocks // (shape.conv.groups if shape.conv else 1)
                      for shape in shapes_of("vgg-sws"))  # fmt: skip
     assert round(dense_macs / 1e6) == 606
     assert [shape.frac_event for shape in shapes_of("vgg-sws")] == [0, 0, 2, 0, 2, 0, 2, 0, 4]
+
+
+def test_the_vgg_of_the_ottt_paper_is_standardised_and_its_spikes_count_2_74() -> None:
+    *convolutions, readout = shapes_of("vgg-sws")
+    assert [shape.scale for shape in convolutions] == [1.0] + 7 * [2.74]
+    gains = [3.33, 2.74, 2 * 2.74, 2.74, 2 * 2.74, 2.74, 2 * 2.74, 2.74]  # that of the layer times what a spike counts
+    assert [shape.gain for shape in convolutions] == pytest.approx(gains)
+    assert (readout.scale, readout.gain) == (2.74, 0.0)
 
 
 def test_the_convolutional_workload_has_its_dense_operations() -> None:

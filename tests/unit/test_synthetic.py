@@ -65,6 +65,28 @@ def test_drawn_fractions_are_those_asked_for() -> None:
     assert silent.mean() == pytest.approx(0.5, abs=0.04)
 
 
+def test_shares_per_step_are_drawn_in_their_step() -> None:
+    assumed = Assumed(
+        ((0.4, 0.0), (0.0, 0.3), (0.1, 0.1)), psi=((0.9,), (0.2,), (0.5,)), signal=((1.0, 0.0), (0.0, 1.0), (0.5, 0.5)),
+        signal_steps=1.0,
+    )  # fmt: skip
+    bitmaps = draw_trace(assumed, made.spec_of("sltt-o", steps=3), 300, 3).bitmaps
+    for name, shares in (
+        ("event/0", (0.4, 0.0, 0.1)), ("event/1", (0.0, 0.3, 0.1)), ("psi/0", (0.9, 0.2, 0.5)),
+        ("signal/0", (0.9, 0.0, 0.25)), ("signal/1", (0.0, 1.0, 0.5)),
+    ):  # fmt: skip
+        assert bitmaps[name].mean(axis=(0, 2)) == pytest.approx(shares, abs=0.02), name
+
+
+def test_as_many_samples_have_an_error_as_the_share_says_and_layers_have_it_in_the_same() -> None:
+    assumed = Assumed((0.1, 0.1), psi=1.0, signal_steps=((0.25, 0.75), (0.0, 1.0)), signal=(1.0, 1.0))
+    bitmaps = draw_trace(assumed, made.spec_of("sltt-o", steps=2), 8, 3).bitmaps
+    hidden, readout = (bitmaps[f"signal/{index}"].any(axis=-1) for index in range(2))
+    assert hidden.sum(axis=0).tolist() == [2, 0]
+    assert readout.sum(axis=0).tolist() == [6, 8]
+    assert not (hidden & ~readout).any()
+
+
 def test_every_rule_sees_the_same_events_and_errors() -> None:
     drawn = {rule: draw_trace(made.ASSUMED, made.spec_of(rule), 4, 9).bitmaps for rule in made.RULES}
     other = draw_trace(made.ASSUMED, made.spec_of("ottt-o"), 4, 10).bitmaps
@@ -132,6 +154,7 @@ def test_a_gate_and_graded_events_have_bitmaps_of_their_own() -> None:
         ({"psi": -0.1}, "--psi is -0.1"),
         ({"signal_steps": 2.0}, "--signal-steps is 2"),
         ({"signal": (0.5, 7.0)}, "--signal is 7"),
+        ({"rate": ((0.5, 0.1), (0.5, 1.1))}, "--rate is 1.1"),
     ],
 )
 def test_what_is_no_fraction_is_refused(change: dict[str, Any], words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -330,3 +331,19 @@ def test_bad_specifications_are_named() -> None:
         FloatCore(spec_of("none", "none"), weights).gradient(data, 0)
     with pytest.raises(UserError, match="the data set has 9 inputs and 6 steps"):
         FloatCore(spec_of("trace", "none", n_steps=7), weights).run(data, [0], learn=True)
+
+
+@pytest.mark.parametrize("bias_trace", [False, True])
+def test_with_a_trace_the_bias_of_the_last_hidden_layer_has_the_gradient_of_bptt(bias_trace: bool) -> None:
+    """dL/db = sum_t g[t] sum_k lambda^k: what the trace of a constant input holds; without it the sum is g alone."""
+    data, weights, _ = random_problem(7)
+    gradients = {}
+    for credit in ("trace", "unroll"):
+        spec = spec_of(credit, "accumulate", batch=10)
+        layers = tuple(replace(layer, trace_leak=layer.state_leak, bias_trace=bias_trace) for layer in spec.layers)
+        core = FloatCore(replace(spec, layers=layers), weights)
+        core.run(data, np.arange(data.n_samples), learn=True, end_of_epoch=False)
+        gradients[credit] = core.gradients[-2]
+    np.testing.assert_allclose(gradients["trace"][:-1], gradients["unroll"][:-1], rtol=0, atol=1e-12)
+    difference = np.abs(gradients["trace"][-1] - gradients["unroll"][-1]).max()
+    assert (difference < 1e-12) == bias_trace

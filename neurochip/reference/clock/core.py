@@ -25,6 +25,7 @@ from neurochip.reference.clock.network import (
 from neurochip.reference.clock.readout import FireReadout, Softmax, error_of_step
 from neurochip.reference.clock.schedule import Applies
 from neurochip.reference.clock.shapes import ChipShape
+from neurochip.reference.clock.standardise import Standardise
 from neurochip.reference.clock.trace import Trace
 from neurochip.reference.clock.update import Update
 from neurochip.reference.clock.update_tiles import UpdateTiles
@@ -80,6 +81,7 @@ class ClockCore:
             spec.connections(way.layer)[way.numbers[0]].source for way in self._ways.values() if way.direct
         }
         self._samples_in_batch = 0
+        self._samples_since_standardise = 0
 
     @property
     def weights(self) -> list[Rows]:
@@ -153,7 +155,7 @@ class ClockCore:
         """Run samples in order, learning by the rule of the specification if `learn`.
 
         Gradients that are accumulated over samples are applied after every `batch`-th sample and, if `end_of_epoch`,
-        after the last one.
+        after the last one; weights are standardised after every `standardise_every`-th sample, and likewise.
 
         Raises:
             UserError: if a sample does not fit the specification.
@@ -168,15 +170,30 @@ class ClockCore:
             sums = machine.layout.region("sum", len(spec.layers) - 1).flat()
             readout_sums.append(sums)
             predictions.append(sums.index(max(sums)))  # the lowest class of equals
-            if learn and spec.update == "accumulate" and spec.apply_when == "sample":
-                self._samples_in_batch += 1
-                if self._samples_in_batch == spec.batch:
-                    self._apply()
-        if learn and end_of_epoch and self._samples_in_batch > 0:
-            self._apply()
+            if learn:
+                self._after_sample(end_of_epoch and index + 1 == len(samples))
+        if learn and end_of_epoch:
+            self._after_epoch()
         return ClockRun(
             predictions, readout_sums, sum(machine.ticks.values()), machine.ticks, machine.stalls, self._accesses()
         )
+
+    def _after_sample(self, is_last: bool) -> None:
+        """APPLY of a full batch, then STANDARDISE if it is due; an epoch may first have more to apply when it ends."""
+        spec = self.spec
+        if spec.update == "accumulate" and spec.apply_when == "sample":
+            self._samples_in_batch += 1
+            if self._samples_in_batch == spec.batch:
+                self._apply()
+        self._samples_since_standardise += 1
+        if self._samples_since_standardise == spec.standardise_every and not is_last:
+            self._standardise()
+
+    def _after_epoch(self) -> None:
+        if self._samples_in_batch > 0:
+            self._apply()
+        if self._samples_since_standardise > 0:
+            self._standardise()
 
     def _run_sample(self, sample: GoldenSample, learn: bool) -> None:
         machine, spec = self.machine, self.spec
@@ -255,6 +272,12 @@ class ClockCore:
         for index in reversed(learning_layers(self.spec)):
             self.machine.run(Apply(self.machine, index))
         self._samples_in_batch = 0
+
+    def _standardise(self) -> None:
+        for index in reversed(learning_layers(self.spec)):
+            if self.spec.is_standardised(index):
+                self.machine.run(Standardise(self.machine, index))
+        self._samples_since_standardise = 0
 
     def _accesses(self) -> AccessCounts:
         accesses: AccessCounts = {}

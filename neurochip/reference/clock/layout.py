@@ -109,6 +109,11 @@ class Layout:
                     f"memories.{name} is too small, and a network with a convolution cannot have it in DRAM "
                     f"(it needs {plan.n_words} words)"
                 )
+            if space.spilled and name == "synapse" and spec.standardise_every > 0:
+                raise UserError(
+                    f"memories.synapse is too small, and with learning.standardise_every = {spec.standardise_every} "
+                    f"(0 is allowed) it cannot lie in DRAM (it needs {plan.n_words} words)"
+                )
             for content, layer, base, rows, columns, lanes, bits in plan.regions:
                 self._regions[content, layer] = Region(space, base, rows, columns, lanes, layer, bits)
         if "event_fifo" not in chip.memories:

@@ -23,6 +23,7 @@ class StepBuffer:
         readout: z as FIRE of a readout reads them [layer][class].
         error: e of the readouts [layer][class].
         active_traces: bitmap of p != 0 [layer][address], of layers that keep a trace.
+        bias_factors: p of the bias rows [layer]; bias_filters: f of those that have a trace with a filter.
         valid_traces, valid_deltas, valid_gradients, valid_velocities: bitmaps of words that hold something
             [layer][word].
         signal_words: bitmap of words with some signal != 0 [layer][word].
@@ -39,6 +40,9 @@ class StepBuffer:
         self.readout = [[0] * layer.n_out for layer in layers]
         self.error = [[0] * layer.n_out for layer in layers]
         self.active_traces = [[False] * layer.n_in for layer in layers]
+
+        self.bias_factors = [1 << layer.frac_presynaptic for layer in layers]
+        self.bias_filters = [0] * len(layers)
 
         def bitmaps(content: str) -> list[list[bool]]:
             regions = [layout.find(content, index) for index in range(len(layers))]
@@ -85,6 +89,8 @@ class StepBuffer:
         """Invalidate all traces of a layer."""
         self.valid_traces[layer] = [False] * len(self.valid_traces[layer])
         self.active_traces[layer] = [False] * len(self.active_traces[layer])
+        if self._spec.bias_trace:
+            self.bias_factors[layer] = self.bias_filters[layer] = 0
 
     def clear_deltas(self, layer: int) -> None:
         """Invalidate all delta of a layer."""

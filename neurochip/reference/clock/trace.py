@@ -30,6 +30,8 @@ class Trace(Sequencer[tuple[Region, int, Word]]):
         buffer, layer = self.machine.buffer, self._layer
         if self._starts_sample:
             yield self.work(self._clear, clocks=1)
+        if self.machine.spec.bias_trace:
+            self._decay_bias()
         for window in windows(self._region.n_words, self.machine.chip.scan_width):
             yield self.scan()
             for word in window:
@@ -43,6 +45,18 @@ class Trace(Sequencer[tuple[Region, int, Word]]):
 
     def _clear(self, now: int) -> None:
         self.machine.buffer.clear_traces(self._layer)
+
+    def _decay_bias(self) -> None:
+        """The trace of the bias rows: an event of magnitude 1 << frac_m in every step, in a register."""
+        buffer, layer = self.machine.buffer, self._layer
+        spec = self.machine.spec.layers[layer]
+        held, one = [buffer.bias_factors[layer]], [1 << spec.frac_event]
+        if self._filter is None:
+            (buffer.bias_factors[layer],) = lanes.decay_traces(spec, held, one, self._limits)
+            return
+        new_f = lanes.decay_traces(spec, [buffer.bias_filters[layer]], one, self._limits)
+        (buffer.bias_filters[layer],) = new_f
+        (buffer.bias_factors[layer],) = lanes.filter_traces(spec, held, new_f, self._limits)
 
     def _begin(self, region: Region, word: int, now: int) -> None:
         values = region.space.read(now, region.base + word, region.tag("trace"))

@@ -70,9 +70,9 @@ class Update(Sequencer[Operands]):
         self.pipeline.enter(now, (row, word, numbers, signals, self._p))
 
     def _presynaptic(self, row: int, now: int) -> int:
-        """p: a constant for the bias row, a trace read beside the first word of its row, or the event."""
+        """p: that of the bias row from its register, a trace read beside the first word of its row, or the event."""
         if row == self._spec.n_weight_rows:
-            return 1 << self._spec.frac_presynaptic
+            return self.machine.buffer.bias_factors[self._layer]
         if self._trace is None:
             return self.machine.buffer.magnitudes[self._layer][row]
         word, column = divmod(row, self._trace.lanes)

@@ -104,7 +104,7 @@ class UpdateTiles(Sequencer[tuple[int, int, Word, Word]]):
     def _pair(self, tile: Tile, position: int, signal_word: int) -> Iterator[Step]:
         """One clock for every row with p != 0; in the first of them the words of the pair are read."""
         if not tile.channels:
-            self._factors = [1 << self._spec.frac_presynaptic]
+            self._factors = [self.machine.buffer.bias_factors[self._layer]]
             yield self.work(partial(self._add, tile.rows[0], 0, (-1, signal_word)), clocks=1)
             return
         addresses = self._addresses(tile, position)
@@ -193,7 +193,7 @@ class UpdateTiles(Sequencer[tuple[int, int, Word, Word]]):
         sums: dict[int, Word] = {}
         factors = [(self._event(i) * traces[i], self.machine.taps(self._layer, i)) for i in range(spec.n_in)]
         if spec.bias:
-            factors.append((1 << spec.frac_presynaptic, bias_taps(spec)))
+            factors.append((self.machine.buffer.bias_factors[self._layer], bias_taps(spec)))
         for p, taps in factors:
             for row, block in taps if p else ():
                 held = sums.setdefault(row, [0] * o)

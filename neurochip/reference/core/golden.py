@@ -11,7 +11,8 @@ from neurochip.reference.core.checks import GoldenSample, check_sample
 from neurochip.reference.core.learning import Learning
 from neurochip.reference.core.memory import Memories, keeps_trace
 from neurochip.reference.core.recording import Recorder, count_inputs, nonzero
-from neurochip.reference.core.schedule import ApplySchedule
+from neurochip.reference.core.schedule import ApplySchedule, StandardiseSchedule
+from neurochip.reference.core.standardise import standardise
 from neurochip.reference.core.wiring import Event, Spikes, Wiring, magnitudes
 from neurochip.spec import NETWORK_INPUT, CoreSpec
 
@@ -25,9 +26,11 @@ class GoldenRun:
         readout_sums: sum of z over the steps, [sample][class].
         probes: per name [sample][step][width]: "potential/l" (z of a readout), "spike/l", and when learning "psi/l",
             "trace/l" (a), "d/l", "signal/l" (not of feedback layers); heads have none unless they run.
-        activity: [n_steps + 1][n_layers][N_FIELDS], last axis as neurochip.activity.FIELDS; last row: applies.
+        activity: [n_steps + 1][n_layers][N_FIELDS], last axis as neurochip.activity.FIELDS; last row: applies
+            and standardisations.
         drawn: (layer, row, column, r) of every random number used, in order; empty unless asked for.
         n_applies: how often accumulated gradients were applied.
+        n_standardisations: how often the weights were standardised.
     """
 
     predictions: list[int]
@@ -36,6 +39,7 @@ class GoldenRun:
     activity: list[list[list[int]]]
     drawn: list[tuple[int, int, int, int]]
     n_applies: int
+    n_standardisations: int
 
 
 class GoldenCore:
@@ -56,6 +60,7 @@ class GoldenCore:
         self.wiring = Wiring(spec)
         self.learning = Learning(spec, self.memory, self.wiring)
         self.schedule = ApplySchedule(spec)
+        self.standardise_schedule = StandardiseSchedule(spec)
         self.surrogate_table = surrogate_table(spec.surrogate, spec.surrogate_bits)
 
     @property
@@ -93,7 +98,8 @@ class GoldenCore:
     ) -> GoldenRun:
         """Run samples in order, learning by the rule of the specification if `learn`.
 
-        Accumulated gradients are applied as section 3.6 says; the last sample ends an epoch if `end_of_epoch`.
+        Accumulated gradients are applied as section 3.6 says, and weights standardised after that as section 3.8 does;
+        the last sample ends an epoch if `end_of_epoch`.
         A rule without credit ("none") never learns.
 
         Raises:
@@ -110,11 +116,25 @@ class GoldenCore:
             sums = list(self.memory.readout_sum)
             readout_sums.append(sums)
             predictions.append(sums.index(max(sums)))  # the lowest class of equals
-            if learn and self.schedule.after_sample():
-                self.learning.plasticity.apply(rec)
-        if learn and end_of_epoch and self.schedule.after_epoch():
+            if learn:
+                self._end_sample(end_of_epoch and index == len(samples) - 1, rec)
+        if learn and end_of_epoch:
+            self._end_epoch(rec)
+        return GoldenRun(
+            predictions, readout_sums, rec.probes, rec.activity(), rec.draws, rec.n_applies, rec.n_standardisations
+        )
+
+    def _end_sample(self, ends_epoch: bool, rec: Recorder) -> None:
+        if self.schedule.after_sample():
             self.learning.plasticity.apply(rec)
-        return GoldenRun(predictions, readout_sums, rec.probes, rec.activity(), rec.draws, rec.n_applies)
+        if self.standardise_schedule.after_sample(ends_epoch):
+            standardise(self.spec, self.memory, rec)
+
+    def _end_epoch(self, rec: Recorder) -> None:
+        if self.schedule.after_epoch():
+            self.learning.plasticity.apply(rec)
+        if self.standardise_schedule.after_epoch():
+            standardise(self.spec, self.memory, rec)
 
     def _run_sample(self, sample: GoldenSample, learn: bool, rec: Recorder) -> None:
         """Section 3: forward in time, learning at each step, or for "unroll" in reverse after each window."""
@@ -192,6 +212,10 @@ class GoldenCore:
         forward.count_trace_words(layer, trace, filtered, m, spec.trace_lanes, counts)
         forward.update_trace(layer, trace, filtered, m, unsigned_limits(spec.trace_bits), counts)
         counts["trace_nonzero"] += nonzero(trace)
+        bias, not_counted = self.memory.bias_trace[index], {"sat_trace": 0}
+        every_step = {0: 1 << layer.frac_event}
+        limits = unsigned_limits(spec.trace_bits)
+        forward.update_trace(layer, bias, self.memory.bias_filter[index], every_step, limits, not_counted)
         rec.probe(f"trace/{index}", step, trace)
 
     def _hidden_layer(

@@ -129,7 +129,8 @@ class Learning:
             signal, counts, taps = self.signal(index), rec.counts(step, index), self.wiring.taps[index]
             p = presynaptic_factors(layer, self.memory.trace[index], m[index], spec.trace_gate)
             factors: list[Factor] = [(p_i, taps[i]) for i, p_i in p.items()]
-            factors += [(1 << layer.frac_presynaptic, row_taps) for row_taps in self.wiring.bias_taps[index]]
+            (bias_p,) = self.memory.bias_trace[index] or [1 << layer.frac_presynaptic]
+            factors += [(bias_p, row_taps) for row_taps in self.wiring.bias_taps[index]]
             blocks = BlockCounts.of(signal, layer.columns, spec.synapse_lanes)
             count_update(counts, blocks, [factor_taps for _, factor_taps in factors])
             count_tiles(counts, blocks, [(input_word(layer, i, spec.trace_lanes), taps[i]) for i in p])

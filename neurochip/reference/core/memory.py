@@ -46,6 +46,8 @@ class Memories:
         readout: z of readouts [layer][class].
         readout_sum: the sum of z of the last layer over the steps [class].
         trace, trace_filter: a and f [layer][input].
+        bias_trace, bias_filter: the same of an address with an event in every step [layer][0], where bias rows have a
+            trace; a register, not a memory.
         psi: surrogate codes of hidden layers [layer][neuron]; empty when the specification does not learn.
         signal: g of hidden layers and e of readouts [layer][neuron].
         delta: carried error of hidden layers and leaky readouts [layer][neuron], only for credit "unroll".
@@ -65,6 +67,8 @@ class Memories:
         self.readout_sum = [0] * layers[-1].n_out
         self.trace = [[0] * (layer.n_in if keeps_trace(spec, layer) else 0) for layer in layers]
         self.trace_filter = [[0] * (layer.n_in if has_filter(spec, layer) else 0) for layer in layers]
+        self.bias_trace = [[0] * (1 if spec.bias_trace and keeps_trace(spec, layer) else 0) for layer in layers]
+        self.bias_filter = [[0] * (1 if spec.bias_trace and has_filter(spec, layer) else 0) for layer in layers]
         self.psi = [[0] * (layer.n_out if learning and layer.is_hidden else 0) for layer in layers]
         self.signal = [[0] * (layer.n_out if learning and layer.kind != "feedback" else 0) for layer in layers]
         self.delta = [[0] * (layer.n_out if carries_delta(spec, layer) else 0) for layer in layers]
@@ -99,8 +103,8 @@ class Memories:
 
     def start_sample(self) -> None:
         """Set u_after_reset, z, a, f, delta and the sum of z to 0."""
-        state = (*self.potential, *self.readout, *self.trace, *self.trace_filter, *self.delta, self.readout_sum)
-        for values in state:
+        traces = (*self.trace, *self.trace_filter, *self.bias_trace, *self.bias_filter)
+        for values in (*self.potential, *self.readout, *traces, *self.delta, self.readout_sum):
             values[:] = [0] * len(values)
 
     def start_reverse(self) -> None:

@@ -14,12 +14,13 @@ class Recorder:
 
     def __init__(self, n_steps: int, n_layers: int, record_draws: bool) -> None:
         self.n_steps = n_steps
-        # One more row than steps: row n_steps holds the applies of accumulated gradients.
+        # One more row than steps: row n_steps holds the applies of accumulated gradients, and standardisations.
         self._table = [[dict.fromkeys(FIELDS, 0) for _ in range(n_layers)] for _ in range(n_steps + 1)]
         self.probes: dict[str, list[list[list[int]]]] = {}
         self.draws: list[tuple[int, int, int, int]] = []
         self.record_draws = record_draws
         self.n_applies = 0
+        self.n_standardisations = 0
         self._sample = -1
 
     def start_sample(self) -> None:

@@ -1,4 +1,4 @@
-"""When accumulated gradients are applied (docs/semantics.md, section 3.6)."""
+"""When gradients are applied and weights standardised (docs/semantics.md, sections 3.6 and 3.8)."""
 
 from __future__ import annotations
 
@@ -48,3 +48,25 @@ class ApplySchedule:
         due = self.samples_in_batch > 0
         self.samples_in_batch = 0
         return self.when == "sample" and due
+
+
+class StandardiseSchedule:
+    """Counts the samples of an epoch, and says after each whether the weights are standardised now."""
+
+    def __init__(self, spec: CoreSpec) -> None:
+        self.every = spec.standardise_every
+        self.samples_since = 0
+
+    def after_sample(self, ends_epoch: bool) -> bool:
+        """After every N-th sample; the last one of an epoch waits for the applies that end it."""
+        self.samples_since += 1
+        due = self.samples_since == self.every and not ends_epoch
+        if due:
+            self.samples_since = 0
+        return due
+
+    def after_epoch(self) -> bool:
+        """After the last sample of an epoch if one came since the last time."""
+        due = self.every > 0 and self.samples_since > 0
+        self.samples_since = 0
+        return due

@@ -71,6 +71,31 @@ def update_rows_stochastic(weights, stride, rows, factors, signal, words, shift,
 
 
 @jit
+def update_products_stochastic(weights, products, rate, shift, low, high, registers):
+    """Update every 16-column word with some D != 0 with stochastic rounding; returns (saturations, advances).
+
+    weights, products: all rows of a layer, padded alike, D int32; registers: uint32 [16].
+    """
+    amount, mask = lanes.splat(shift & 31), lanes.splat((1 << (shift & 31)) - 1)
+    lowest, highest, factor = lanes.splat(low), lanes.splat(high), lanes.splat(-rate)
+    saturations = advances = np.int64(0)
+    random = lanes.load(registers, 0)
+    for at in range(0, products.shape[0], lanes.N_LANES):
+        d = lanes.load(products, at)
+        if lanes.count_different(d, lanes.splat(0)) == 0:
+            continue
+        random = advance_lanes(random)
+        advances += 1
+        step = lanes.shift_right(lanes.add(lanes.multiply(factor, d), lanes.bit_and(random, mask)), amount)
+        exact = lanes.add(lanes.load(weights, at), step)
+        kept = lanes.larger(lowest, lanes.smaller(highest, exact))
+        saturations += lanes.count_different(kept, exact)
+        lanes.store(weights, at, kept)
+    lanes.store(registers, 0, random)
+    return saturations, advances
+
+
+@jit
 def update_rows_constant(weights, stride, rows, factors, signal, shift, constant, low, high):
     """Update whole rows with a rounding constant; returns the saturations."""
     saturations = np.int64(0)
