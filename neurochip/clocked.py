@@ -38,11 +38,11 @@ class Clocked:
     def plus(self, other: Clocked) -> Clocked:
         """Two passes, one after the other."""
 
-        def add(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
-            return {key: a[key] + b[key] for key in a}
+        def add(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
+            return {key: a.get(key, 0) + b.get(key, 0) for key in (a | b)}
 
         return Clocked(
-            add(self.ticks_by_phase, other.ticks_by_phase),
-            add(self.stalls, other.stalls),
+            add(dict(self.ticks_by_phase), dict(other.ticks_by_phase)),  # one of an older version may lack a phase
+            add(dict(self.stalls), dict(other.stalls)),
             dict(Counter(dict(self.accesses)) + Counter(dict(other.accesses))),
         )

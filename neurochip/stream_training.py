@@ -1,6 +1,6 @@
 """One rule on a stream: every sample is predicted with the weights of that moment, then learned if it has a label.
 
-A checkpoint is written after CHECKPOINT_SAMPLES or more, at the end of a block at which nothing waits for more samples:
+A checkpoint is written at the first sample after CHECKPOINT_SAMPLES or more at which nothing waits for further ones:
 neither gradients for the rest of a batch nor weights for their standardisation.
 """
 
@@ -98,7 +98,9 @@ def train_on_stream(
     training.listener.begin(training.key, training.label, n_samples)
     training.listener.advance(training.key, position)
     while position < n_samples:
+        due = _nothing_waits(saved + CHECKPOINT_SAMPLES, together * stream.table.label_every)
         end = stream.block_end(position)
+        end = min(end, due) if due > position else end
         run.block(position, end)
         position = end
         is_due = position - saved >= CHECKPOINT_SAMPLES and run.learned.seen % together == 0
@@ -112,6 +114,11 @@ def train_on_stream(
     outcome = run.outcome()
     training.listener.end(training.key)
     return outcome
+
+
+def _nothing_waits(earliest: int, period: int) -> int:
+    """The first position from `earliest` on that is a multiple of a period of samples."""
+    return -(-earliest // period) * period
 
 
 @dataclass

@@ -126,6 +126,8 @@ class FloatSpec:
             raise UserError(f"n_steps = {self.n_steps} and batch = {self.batch} must be at least 1")
         if self.standardise_every < 0:
             raise UserError(f"standardise_every = {self.standardise_every} must be 0 or more")
+        if self.standardise_every and self.update == "none":
+            raise UserError(f"standardise_every = {self.standardise_every} needs a rule that learns; allowed is 0")
         if self.update != "none" and self.credit == "none":
             raise UserError(f"update = {self.update!r} needs a credit other than 'none'")
         if self.batch != 1 and (self.update == "immediate" or self.apply_when != "sample"):

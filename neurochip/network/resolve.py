@@ -182,7 +182,13 @@ def _standardise_constant(spec: LayerSpec, gain: float) -> int:
     if gain == 0.0:
         return 0
     n_rows, frac = spec.n_weight_rows, spec.frac_weight + spec.standardise_shift
-    return math.floor(gain * 2.0**frac * math.sqrt(n_rows - 1) / n_rows + 0.5)
+    constant = math.floor(gain * 2.0**frac * math.sqrt(n_rows - 1) / n_rows + 0.5)
+    if constant == 0:
+        raise UserError(
+            f"gain times spike_scale = {gain:g} is too small for weights with {spec.frac_weight} fractional bits: all "
+            "would be 0; a larger gain or precision.weight.frac is allowed"
+        )
+    return constant
 
 
 def float_layers(

@@ -63,6 +63,15 @@ def test_drawn_cases_of_every_rule_and_drawn_networks_are_equal_with_index_check
     assert {int(bits) <= 8 for name, bits in lines if name == "network"} == {True, False}  # both weight types
 
 
+@pytest.mark.slow
+def test_kernels_of_convolutions_stay_inside_arrays_of_just_their_size() -> None:
+    tests = Path(__file__).resolve().parent.parent / "unit"
+    names = [str(tests / f"test_convolution{part}.py") for part in ("", "_lanes")]
+    done = run_checked("-m", "pytest", "-q", "-p", "no:cacheprovider", *names)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "passed" in done.stdout
+
+
 def test_an_index_past_the_end_is_caught_by_them() -> None:
     done = run_checked("-c", PAST_THE_END)
     assert done.returncode != 0

@@ -20,7 +20,12 @@ from neurochip.stream_training import train_on_stream
 from neurochip.training import Outcome, Training, TrainingState
 
 LAYERS = [{"kind": "dense", "neurons": 7, "standardise": True, "gain": 4.0, "spike_scale": 2.74}, {"kind": "readout"}]
-STREAM = {"samples": 60, "drift": "classes", "drift_every": 4, "window": 3}
+STREAM = {
+    "samples": 60,
+    "drift": "classes",
+    "drift_every": 10,
+    "window": 3,
+}  # blocks end at drifts, which EVERY does not divide
 EVERY = 8
 
 
