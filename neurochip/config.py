@@ -282,10 +282,11 @@ def _apply_override(tables: dict[str, Any], text: str) -> None:
         if not isinstance(inner, dict):
             raise UserError(f"--set {text}: {part} holds {inner!r}, not a table")
         table = inner
-    table[parts[-1]] = _toml_value(value.strip())
+    table[parts[-1]] = toml_value(value.strip())
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """The TOML value that a word stands for; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

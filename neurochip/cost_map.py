@@ -17,8 +17,9 @@ from neurochip._version import __version__
 from neurochip.errors import UserError
 from neurochip.estimate import Asked
 from neurochip.listener import Listener, Silent
-from neurochip.map_axes import OVERFLOW, SURROGATE, Axis, Settings, at_point, default_sheets
+from neurochip.map_axes import OVERFLOW, SURROGATE, Axis, Settings, default_sheets
 from neurochip.map_borders import Sheet, borders, moves, verdicts, winner_changes
+from neurochip.map_check import checked_at, network_at
 from neurochip.map_point import METRICS, STEPS_DRAWN, Tasks, price_point
 from neurochip.network.named import NamedNetwork, named_network
 from neurochip.rules.presets import NO_LEARNING, find_rule
@@ -50,10 +51,9 @@ def cost_map(
     """
     asked, listener = asked or Asked(), listener or Silent()
     overrides = (*overrides, f"run.rules={json.dumps(_rules(text, overrides))}")
-    _check(text, overrides, asked, axes)
-    network = named_network(text, overrides)
+    network = _checked(text, overrides, asked, axes)
     sheets, base = default_sheets(network, asked) if not axes else ([tuple(axes)], {})
-    points = _points(sheets, base, lambda settings: at_point(text, overrides, asked, settings), listener)
+    points = _points(sheets, base, lambda settings: network_at(text, overrides, asked, settings, axes), listener)
     for point in points.values():
         point["cheapest"] = {metric: verdicts(point["rules"], metric) for metric in METRICS}
     return _document(network, asked, sheets, base, points)
@@ -68,34 +68,28 @@ def _rules(text: str, overrides: Sequence[str]) -> list[str]:
     return learning
 
 
-def _check(text: str, overrides: Sequence[str], asked: Asked, axes: Sequence[Axis]) -> None:
-    """Refuse a value that is not allowed before anything is priced."""
+def _checked(text: str, overrides: Sequence[str], asked: Asked, axes: Sequence[Axis]) -> NamedNetwork:
+    """The network without any axis; refuses what is wrong with it."""
     keys = [axis.key for axis in axes]
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
         raise UserError(f"--axis {twice[0]} is given twice; give all its values in one, --axis {twice[0]}=V1,V2")
-    chip_of(named_network(text, overrides).experiment)
-    for axis in axes:
-        for value in axis.values:
-            try:
-                chip_of(at_point(text, overrides, asked, {axis.key: value})[0].experiment)
-            except UserError as error:
-                raise UserError(f"--axis {axis.key}: {str(error).rpartition(' with --set: ')[2]}") from error
+    return checked_at(text, overrides, asked, {})[0]
 
 
 def _points(
     sheets: Sequence[Sheet], base: Settings, at: Callable[[Settings], tuple[NamedNetwork, Asked]], listener: Listener
 ) -> dict[str, Numbers]:
-    """Every point of every sheet, priced once."""
+    """Every point of every sheet, priced once; a value that is not allowed is refused before anything is priced."""
     settings: dict[str, Settings] = {}
     for sheet in sheets:
         for one in _grid(sheet, base):
             settings.setdefault(_name(one), one)
+    networks = {name: at(one) for name, one in settings.items()}
     tasks, points = Tasks(listener), {}
     listener.begin("map", "map", len(settings))
     for number, (name, one) in enumerate(settings.items(), start=1):
-        network, asked = at(one)
-        points[name] = price_point(network, asked, one, tasks)
+        points[name] = price_point(*networks[name], one, tasks)
         listener.advance("map", 1, f"{number} of {len(settings)} points")
     listener.end("map")
     reasons = [entry["why_not"] for point in points.values() for entry in point["rules"].values()]

@@ -205,6 +205,16 @@ def _rates(asked: Asked, n_layers: int, task_rate: float | None) -> tuple[tuple[
     return asked.rates * (n_layers if len(asked.rates) == 1 else 1), "given"
 
 
+def check_asked(asked: Asked, n_layers: int) -> None:
+    """Refuse rates and shares that are no fractions or not as many as a network of so many layers needs.
+
+    Raises:
+        UserError: naming the option.
+    """
+    Assumed(_rates(asked, n_layers, None)[0], asked.psi, asked.signal_steps, asked.signal).check()
+    _check_lengths(asked, n_layers - 1)
+
+
 def _check_lengths(asked: Asked, n_hidden: int) -> None:
     """One value for all hidden layers, or one for each; --signal has one more, for the readout."""
     if isinstance(asked.psi, tuple) and len(asked.psi) != n_hidden:

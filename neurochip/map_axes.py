@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neurochip.config import Experiment, parse_experiment
+from neurochip.config import Experiment, parse_experiment, toml_value
 from neurochip.errors import UserError
 from neurochip.estimate import DEFAULT_RATE, Asked
 from neurochip.network.named import NamedNetwork, named_network
@@ -41,6 +40,7 @@ DEFAULT_AXES: dict[str, tuple[Any, ...]] = {
     "learning.batch": (1, 4, 16),
     OVERFLOW: ("grow", "dram", "refuse"),
 }
+HIDDEN = ("dense", "conv2d")  # kinds of layers
 EXAMPLE = "--axis steps=5,20,80"
 Settings = dict[str, Any]
 
@@ -100,7 +100,8 @@ def parse_axis(text: str) -> Axis:
     if not all(words):
         raise UserError(f"--axis {text}: a value is missing; give one or more, for example {EXAMPLE}")
     values = tuple(_value(key, word) for word in words)
-    twice = [word for index, word in enumerate(words) if values[index] in values[:index]]
+    numbers = [value if factor(value) is None else ("x", factor(value)) for value in values]  # x1 is x1.0
+    twice = [word for index, word in enumerate(words) if numbers[index] in numbers[:index]]
     if twice:
         raise UserError(f"--axis {key}: the value {twice[0]} stands there twice; allowed is every value once")
     return Axis(key, values)
@@ -121,14 +122,13 @@ def _value(key: str, word: str) -> Any:
             )
     if key in (RATE, WIDTH, *SHARES):
         return _numbers(key, word)
-    try:
-        return tomllib.loads(f"value = {word}")["value"]
-    except tomllib.TOMLDecodeError:
-        return word
+    return toml_value(word)
 
 
 def _numbers(key: str, word: str) -> Any:
     """A fraction, or a list of them; of a width whole numbers."""
+    if key == ERRORS and ":" in word:
+        raise UserError(f"--axis {key}: {word} is not allowed; allowed is one fraction from 0 to 1 for all layers")
     try:
         numbers = [int(part) if key == WIDTH else float(part) for part in word.split(":")]
     except ValueError:
@@ -153,6 +153,8 @@ def default_sheets(network: NamedNetwork, asked: Asked) -> tuple[list[tuple[Axis
     base[OVERFLOW] = base[OVERFLOW] or "grow"
     steps = _with_base(STEPS, DEFAULT_STEPS, base)
     others = {RATE: DEFAULT_SCALES if scaled else DEFAULT_RATES, **DEFAULT_AXES}
+    if not n_hidden(experiment):
+        del base[WIDTH], others[WIDTH]
     sheets = [(steps, _with_base(key, values, base)) for key, values in others.items()]
     return [*sheets, (*sheets[0], Axis(OVERFLOW, ("dram",)))], base
 
@@ -182,8 +184,8 @@ def at_point(
         UserError: a setting that is not allowed, naming axis and value.
     """
     base = named_network(text, overrides)
-    changes = [f"{_experiment_key(key)}={_toml(value)}" for key, value in settings.items() if _experiment_key(key)]
-    network = named_network(text, (*overrides, *changes))
+    changes = [f"{experiment_key(key)}={_toml(value)}" for key, value in settings.items() if experiment_key(key)]
+    network = named_network(text, (*overrides, *changes), base.source)
     if WIDTH in settings:
         network = replace(network, experiment=widened(network.experiment, settings[WIDTH], network.source))
     if "psi" not in settings:
@@ -198,7 +200,8 @@ def at_point(
     return network, replace(asked, **given)
 
 
-def _experiment_key(key: str) -> str | None:
+def experiment_key(key: str) -> str | None:
+    """The key of the experiment that an axis varies; None for what is no part of it."""
     if key == STEPS:
         return "task.steps"
     return None if key in (RATE, WIDTH, *SHARES) else key
@@ -212,18 +215,31 @@ def widened(experiment: Experiment, width: Any, source: str) -> Experiment:
     """The experiment with other hidden layers: so many neurons (channels), one number per layer, or a factor.
 
     Raises:
-        UserError: another number of widths than of hidden layers, or layers that no longer fit together.
+        UserError: no hidden layers, or another number of widths than of them, or layers that no longer fit together.
     """
     tables = experiment.to_tables()
-    hidden = [layer for layer in tables["network"]["layers"] if layer["kind"] in ("dense", "conv2d")]
+    hidden = [layer for layer in tables["network"]["layers"] if layer["kind"] in HIDDEN]
+    if not hidden:
+        raise UserError(f"{source} has no hidden layer; allowed are other axes than {WIDTH}")
     if isinstance(width, list) and len(width) != len(hidden):
-        raise UserError(f"--axis {WIDTH}: {len(width)} widths are given; allowed is one, or {len(hidden)}")
+        also = f", or {len(hidden)}" if len(hidden) > 1 else ""
+        raise UserError(f"{axis_word(width)} has {len(width)} widths; allowed is one{also}")
     for index, layer in enumerate(hidden):
         key = "neurons" if layer["kind"] == "dense" else "channels"
         by = factor(width)
         number = width[index] if isinstance(width, list) else width
         layer[key] = max(1, round(layer[key] * by)) if by is not None else number
     return parse_experiment(tables, source)
+
+
+def n_hidden(experiment: Experiment) -> int:
+    """Layers with neurons that fire and weights."""
+    return sum(layer.kind in HIDDEN for layer in experiment.network.layers)
+
+
+def axis_word(value: Any) -> str:
+    """A value as it is written after --axis KEY=."""
+    return ":".join(map(axis_word, value)) if isinstance(value, list) else str(value)
 
 
 def _share_of_surrogate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,9 +48,9 @@ def make_map(
     from neurochip.cost_map import cost_map
     from neurochip.map_axes import parse_axis
 
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: the folder is not empty; give a new or empty folder")
     parsed = [parse_axis(text) for text in axes]
+    if out is not None:
+        _check_folder(out)
     with progress_for(quiet) as progress:
         document = cost_map(network, overrides, parsed, asked, progress)
         if out is not None:
@@ -63,6 +64,30 @@ def make_map(
     from neurochip.report.map_console import print_map
 
     print_map(document, Console())
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that cannot be written before minutes of pricing; leaves nothing behind."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; give a new or empty folder")
+    made: list[Path] = []
+    try:
+        if out.is_dir() and any(out.iterdir()):
+            raise UserError(f"--out {out}: the folder is not empty; give a new or empty folder")
+        for folder in reversed([one for one in (out, *out.parents) if not one.exists()]):
+            folder.mkdir()
+            made.append(folder)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _not_written(out, error) from error
+    finally:
+        for folder in reversed(made):
+            folder.rmdir()
+
+
+def _not_written(out: Path, error: OSError) -> UserError:
+    return UserError(f"--out {out}: cannot be written ({error.strerror}); give a writable folder")
 
 
 def _json(document: dict[str, Any]) -> str:
@@ -82,4 +107,4 @@ def _write(document: dict[str, Any], out: Path) -> None:
             part.write_bytes(content)
             os.replace(part, out / name)
     except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror}); give a writable folder") from error
+        raise _not_written(out, error) from error

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurochip.config import Experiment, load_experiment, source_of
+from neurochip.config import Experiment, load_experiment
 from neurochip.errors import UserError
 from neurochip.network.shape import layer_shapes
 
 NETWORK_KEYS = ("summary", "inputs", "input_shape", "classes", "layers")
 NETWORKS = Path(__file__).parent / "networks"
+KEYS_OF_OPTIONS = ("run.rules", "task.steps", "chip.name")  # which --rules, --steps and --chip give, not only --set
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ def list_networks() -> list[NetworkInfo]:
     return [_info(path) for path in sorted(NETWORKS.glob("*.toml"))]
 
 
-def named_network(text: str, overrides: Sequence[str]) -> NamedNetwork:
+def named_network(text: str, overrides: Sequence[str], source: str | None = None) -> NamedNetwork:
     """Read a name, sizes or a TOML file, and apply KEY=VALUE overrides to the experiment.
 
     Sizes are inputs, hidden layers and classes: dense layers with default settings and the readout. A network file has
     the keys `inputs` or `input_shape` (channels, height, width), `classes`, and `layers` as in `[network]` (the readout
-    included). Any other TOML file is an experiment file.
+    included). Any other TOML file is an experiment file. `source` names it in error messages instead of what was given.
 
     Raises:
         UserError: naming what was given, and what is allowed.
@@ -68,16 +69,17 @@ def named_network(text: str, overrides: Sequence[str]) -> NamedNetwork:
             raise UserError(f"--network {text}: a size is 0; allowed are sizes from 1")
         dense: list[dict[str, Any]] = [{"kind": "dense", "neurons": size} for size in sizes[1:-1]]
         network: dict[str, Any] = {"layers": [*dense, {"kind": "readout"}]}
-        return _from_tables(network, (sizes[0], sizes[-1]), overrides, f"--network {text}", Path())
+        return _from_tables(network, (sizes[0], sizes[-1]), overrides, (f"--network {text}", source), Path())
     path = _path(text, "sizes such as 512-128-10")
     tables = _read(path)
     if "layers" not in tables:
-        experiment = load_experiment(path, overrides)
-        return NamedNetwork(experiment, None, None, source_of(path, overrides), path.parent)
+        source = source or _source(str(path), overrides)
+        experiment = load_experiment(path, overrides, source=source)
+        return NamedNetwork(experiment, None, None, source, path.parent)
     ends = _ends(path, tables)
     network = {key: tables[key] for key in ("layers", "input_shape") if key in tables}
-    source = f"--network {text}" if path.parent == NETWORKS else str(path)
-    return _from_tables(network, ends, overrides, source, path.parent)
+    given = f"--network {text}" if path.parent == NETWORKS else str(path)
+    return _from_tables(network, ends, overrides, (given, source), path.parent)
 
 
 def network_table(text: str) -> dict[str, Any]:
@@ -107,14 +109,23 @@ def _path(text: str, also: str) -> Path:
 
 
 def _from_tables(
-    network: Mapping[str, Any], ends: tuple[int, int], overrides: Sequence[str], source: str, base_dir: Path
+    network: Mapping[str, Any],
+    ends: tuple[int, int],
+    overrides: Sequence[str],
+    sources: tuple[str, str | None],
+    base_dir: Path,
 ) -> NamedNetwork:
-    try:
-        experiment = load_experiment(None, overrides, tables={"network": dict(network)})
-    except UserError as error:
-        what = source if not overrides else f"{source} with --set"
-        raise UserError(str(error).replace(source_of(None, overrides), what, 1)) from error
-    return NamedNetwork(experiment, *ends, source, base_dir)
+    """`sources`: what was given, and the name to use instead of it in error messages."""
+    given, named = sources
+    source = named or _source(given, overrides)
+    experiment = load_experiment(None, overrides, tables={"network": dict(network)}, source=source)
+    return NamedNetwork(experiment, *ends, named or given, base_dir)
+
+
+def _source(given: str, overrides: Sequence[str]) -> str:
+    """What error messages name: "with --set" only where a key was given that no other option gives."""
+    keys = {text.partition("=")[0].strip() for text in overrides}
+    return f"{given} with --set" if keys.difference(KEYS_OF_OPTIONS) else given
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A map on a terminal: grids of ratios to BPTT, who is cheapest how often, borders in T and what moves them."""
+"""A map on a terminal: who is cheapest how often, grids of ratios to BPTT, borders in T and what moves them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,21 @@ NO_FIT = "x"
 
 
 def print_map(document: Mapping[str, Any], console: Console) -> None:
-    """Print grids of ratios, the borders in T, who is cheapest how often, and the notes."""
+    """Print who is cheapest how often, grids of ratios, the borders in T, and the notes."""
     width = console.width
-    print_line(f"{document['name']}: a map of {len(document['points'])} points", "bold", console)
+    n_points = len(document["points"])
+    print_line(f"{document['name']}: a map of {n_points} point{'s' if n_points != 1 else ''}", "bold", console)
     for label, text in _header(document):
         for line, style in prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH):
             print_line(line, style, console)
+    _print_sentences(winner_lines(document), "bold", console)
+    _print_sentences(ratio_lines(document), "", console)
     for rule, base in pairs(document):
-        head = f"{rule} over {base}: below 1 {family(rule)} is cheaper, above 1 {family(base)}; {NO_FIT}: does not fit"
-        _print([("", ""), (head, "bold")], console)
+        head = (
+            f"{rule} over {base}: below 1 {family(rule)} is cheaper, above 1 {family(base)}; {NO_FIT}: one of the two "
+            "does not fit"
+        )
+        _print([("", ""), *prose(head, "bold", width, 2)], console)
         for metric in document["metrics"]:
             _print(_grid_lines(grid_of(document, metric, rule).collapsed, NAMES[metric]), console)
         for sheet, what in fixed_sheets(document):
@@ -42,16 +48,26 @@ def print_map(document: Mapping[str, Any], console: Console) -> None:
     for rule, base in pairs(document):
         rows = move_rows(document, rule)
         if len(rows) > 1:
-            head = f"Borders in T, {rule} against {base} (= 3 BPTT (2.1): equal to T = 3, then BPTT; ratio up to 2.1)"
-            _print([("", ""), (head, "bold"), *_blocks(rows, width)], console)
-    for sentences, style in (
-        (winner_lines(document), "bold"),
-        (ratio_lines(document), ""),
-        ([f"Note: {note}" for note in document["notes"]], "dim"),
-    ):
-        _print([("", "")] if sentences else [], console)
-        for sentence in sentences:
-            _print(prose(sentence, style, width, 2), console)
+            _print([("", ""), (f"Borders in T, {rule} against {base}", "bold")], console)
+            _print(prose(_legend(family(rule), family(base)), "dim", width, 2), console)
+            _print(_blocks(rows, width), console)
+    _print_sentences([f"Note: {note}" for note in document["notes"]], "dim", console)
+
+
+def _legend(rule: str, base: str) -> str:
+    """How to read the table of borders."""
+    return (
+        f'"{rule} 2.0 {base} (1.7)" is to say: {rule} is cheaper up to T = 2.0, {base} above it, and the ratio '
+        f'farthest from 1 is 1.7. "=": equal within 2 %. "{NO_FIT}": one of the two does not fit. A name alone: '
+        "cheaper at every T."
+    )
+
+
+def _print_sentences(sentences: Sequence[str], style: str, console: Console) -> None:
+    """Sentences after an empty line; nothing if there are none."""
+    _print([("", "")] if sentences else [], console)
+    for sentence in sentences:
+        _print(prose(sentence, style, console.width, 2), console)
 
 
 def _print(lines: Iterable[Line], console: Console) -> None:
@@ -61,7 +77,8 @@ def _print(lines: Iterable[Line], console: Console) -> None:
 
 def _header(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     chip = document["chip"]
-    base = ", ".join(f"{key} {value_text(value)}" for key, value in document["base"].items())
+    labels = {axis["key"]: axis["label"] for axis in document["axes"]}
+    base = ", ".join(f"{labels.get(key, key)} {value_text(value)}" for key, value in document["base"].items())
     lines = [
         (
             "chip",

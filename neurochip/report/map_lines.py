@@ -34,6 +34,11 @@ def pairs(document: Document) -> list[Pair]:
     return [(rule["name"], rule["baseline"]) for rule in shown]
 
 
+def side(ratio: float | None) -> int | None:
+    """-1: the rule is cheaper than its BPTT; 0: equal within 2 %; 1: BPTT is cheaper; None: one does not fit."""
+    return None if ratio is None else int(ratio > DRAW) - int(ratio < 1 / DRAW)
+
+
 def ratio_at(point: Mapping[str, Any], metric: str, rule: str) -> float | None:
     """Cost of a rule over that of its BPTT at a point."""
     found: float | None = point["cheapest"][metric]["ratio_to_bptt"].get(rule)
@@ -74,10 +79,10 @@ def ratio_lines(document: Document) -> list[str]:
             ratios = [ratio_at(point, metric, rule) for point in document["points"]]
             known = [ratio for ratio in ratios if ratio is not None]
             if known:
-                lower, upper = sum(r < 1 / DRAW for r in known), sum(r > DRAW for r in known)
+                sides = Counter(map(side, known))
                 parts.append(
-                    f"{NAMES[metric]} {number(min(known))} to {number(max(known))} ({family(rule)} cheaper at {lower}, "
-                    f"{family(base)} at {upper}, equal within 2 % at {len(known) - lower - upper})"
+                    f"{NAMES[metric]} {number(min(known))} to {number(max(known))} ({family(rule)} cheaper at "
+                    f"{sides[-1]}, {family(base)} at {sides[1]}, equal within 2 % at {sides[0]})"
                 )
         if parts:
             found.append(f"{rule} over {base}: {'; '.join(parts)}.")
@@ -116,7 +121,7 @@ def title(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def along_steps(row: Mapping[str, Any]) -> str:
-    """Who is cheaper from the smallest T to the largest, and the largest ratio: "= 1.3 BPTT (2.1)".
+    """Who is cheaper from the smallest T to the largest, and the ratio farthest from 1: "= 1.3 BPTT (2.1)".
 
     A number between two names is the border in T; "=" stands for equal within 2 %, "x" for a rule that does not fit.
     """
@@ -144,7 +149,7 @@ def _segments(row: Mapping[str, Any]) -> list[str]:
         known = [ratio for ratio in ratios[start:end] if ratio is not None]
         if not known:
             names.append("x")
-        elif all(1 / DRAW <= ratio <= DRAW for ratio in known):
+        elif all(side(ratio) == 0 for ratio in known):
             names.append("=")
         else:
             names.append(family(row["rule"] if known[0] < 1 else row["baseline"]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurochip.report.map_grid import Grid, grid_of
-from neurochip.report.map_lines import NAMES, STEPS, family, fixed_sheets, pairs, title, value_text
+from neurochip.report.map_lines import NAMES, STEPS, family, fixed_sheets, pairs, side, title, value_text
 from neurochip.report.plots import SETTINGS, svg_of
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 MOST_LOG2 = 2.0  # colours end at a factor of 4
 COLOURS = "PuOr"  # purple: BPTT is cheaper; orange: the other rule. Readers with any colour vision tell them apart.
 DOTS_PER_INCH, PALETTE = 100, 96
+LEGEND_INCHES = 0.75  # above the panels, so that no legend covers a curve
 PLOTTED_MOVES = ("energy_pj", "memory_bits")
 Document = Mapping[str, Any]
+Line = tuple[list[float], list[float]]
 
 
 def map_pictures(document: Document) -> dict[str, bytes]:
@@ -61,7 +63,7 @@ def _heat_maps(document: Document, sheet: int, held: str) -> Figure | None:
     columns = 2 if len(first.columns) > 6 else len(metrics)
     rows = len(compared) * -(-len(metrics) // columns)
     width = 1.0 + columns * max(1.6, 0.42 * len(first.columns))
-    figure = Figure(figsize=(width, 0.5 + rows * (0.75 + 0.24 * len(first.rows))), layout="constrained")
+    figure = Figure(figsize=(width, 0.65 + rows * (0.75 + 0.24 * len(first.rows))), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     places = [(rule, base, metric) for rule, base in compared for metric in metrics]
     for axes, (rule, base, metric) in zip(panels, places, strict=False):
@@ -72,7 +74,7 @@ def _heat_maps(document: Document, sheet: int, held: str) -> Figure | None:
     rule, base = map(family, compared[0])
     figure.suptitle(
         f"{', '.join(filter(None, (document['name'], held)))}. Below 1 (orange): {rule} cheaper. Above 1 (purple): "
-        f"{base} cheaper. Line: border. Grey: a rule does not fit.",
+        f"{base} cheaper.\nWhite: equal within 2 %. Line: border between the three. Grey: a rule does not fit.",
         fontsize=9,
     )
     return figure
@@ -81,7 +83,8 @@ def _heat_maps(document: Document, sheet: int, held: str) -> Figure | None:
 def _heat_map(axes: Axes, grid: Grid) -> None:
     import numpy as np
 
-    log2 = np.log2(np.array([[np.nan if r is None else r for r in row] for row in grid.ratios], dtype=np.float64))
+    shown = [[np.nan if r is None else r if side(r) else 1.0 for r in row] for row in grid.ratios]  # equal: white
+    log2 = np.log2(np.array(shown, dtype=np.float64))
     axes.set_facecolor("#dddddd")
     axes.imshow(-log2, cmap=COLOURS + "_r", vmin=-MOST_LOG2, vmax=MOST_LOG2, aspect="auto", origin="lower")
     for y, row in enumerate(grid.ratios):
@@ -99,16 +102,24 @@ def _heat_map(axes: Axes, grid: Grid) -> None:
 
 
 def _draw_border(axes: Axes, grid: Grid) -> None:
-    """A thick line between neighbours on different sides of 1."""
-    sides = [[None if ratio is None else ratio < 1 for ratio in row] for row in grid.ratios]
+    """A thick line around what is cheaper, dearer, and equal."""
+    for xs, ys in border_lines(grid.ratios):
+        axes.plot(xs, ys, color="black", linewidth=2.2, solid_capstyle="projecting")
+
+
+def border_lines(ratios: Sequence[Sequence[float | None]]) -> list[Line]:
+    """The edges between neighbours on different sides as `side` says, [x, x], [y, y]; cell [y][x] is around (x, y)."""
+    sides = [[side(ratio) for ratio in row] for row in ratios]
+    found: list[Line] = []
     for y, row in enumerate(sides):
-        for x, side in enumerate(row):
+        for x, here in enumerate(row):
             right = row[x + 1] if x + 1 < len(row) else None
             above = sides[y + 1][x] if y + 1 < len(sides) else None
-            if None not in (side, right) and side != right:
-                axes.plot([x + 0.5] * 2, [y - 0.5, y + 0.5], color="black", linewidth=2.2, solid_capstyle="projecting")
-            if None not in (side, above) and side != above:
-                axes.plot([x - 0.5, x + 0.5], [y + 0.5] * 2, color="black", linewidth=2.2, solid_capstyle="projecting")
+            if None not in (here, right) and here != right:
+                found.append(([x + 0.5, x + 0.5], [y - 0.5, y + 0.5]))
+            if None not in (here, above) and here != above:
+                found.append(([x - 0.5, x + 0.5], [y + 0.5, y + 0.5]))
+    return found
 
 
 def _moves(document: Document) -> Figure | None:
@@ -121,8 +132,11 @@ def _moves(document: Document) -> Figure | None:
     if not keys or not compared:
         return None
     rows = [(rule, base, metric) for metric in PLOTTED_MOVES for rule, base in compared]
-    figure = Figure(figsize=(1 + 2.1 * len(keys), 0.6 + 1.75 * len(rows)), layout="constrained")
-    panels = figure.subplots(len(rows), len(keys), squeeze=False, sharex=True, sharey="row")
+    figure = Figure(figsize=(1 + 2.1 * len(keys), 0.6 + LEGEND_INCHES + 1.75 * len(rows)), layout="constrained")
+    legends, *panels = figure.subplots(
+        1 + len(rows), len(keys), squeeze=False, sharex=True, sharey="row",
+        height_ratios=[LEGEND_INCHES, *[1.75] * len(rows)],
+    )  # fmt: skip
     steps = next(axis for axis in document["axes"] if axis["key"] == STEPS)["values"]
     for line, (rule, base, metric) in zip(panels, rows, strict=True):
         line[0].set_ylabel(f"{NAMES[metric]}\n{rule} over {base}")
@@ -132,9 +146,10 @@ def _moves(document: Document) -> Figure | None:
                 if title(row, labels) == key and row["rule"] == rule and row["metric"] == metric
             ]  # fmt: skip
             _lines(axes, steps, found)
-    for axes, key in zip(panels[0], keys, strict=True):
-        axes.set_title(key, fontsize=9)
-        axes.legend(fontsize=6, frameon=False, loc="best")
+    for axes, of_lines, key in zip(panels[0], legends, keys, strict=True):
+        of_lines.set_axis_off()
+        of_lines.set_title(key, fontsize=9)
+        of_lines.legend(*axes.get_legend_handles_labels(), fontsize=6.5, frameon=False, loc="upper center", ncols=2)
     for axes in panels[-1]:
         axes.set_xlabel("steps T")
     figure.suptitle(f"{document['name']}: ratio to BPTT over T. Below the line at 1 BPTT is dearer.", fontsize=9)

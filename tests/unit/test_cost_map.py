@@ -13,15 +13,25 @@ import pytest
 from neurochip.cost_map import CSV_COLUMNS, cost_map, map_csv
 from neurochip.errors import UserError
 from neurochip.estimate import Asked, cost_from_rates
-from neurochip.map_axes import Axis, at_point, nonzero_codes, parse_axis, position
+from neurochip.listener import Silent
+from neurochip.map_axes import Axis, at_point, default_sheets, nonzero_codes, parse_axis, position
 from neurochip.map_borders import cheapest, crossings, interpolated, verdicts
 from neurochip.map_point import METRICS
 from neurochip.network.named import named_network
+from neurochip.report.map_lines import side
+from neurochip.report.map_plot import _moves, border_lines
 
 SIZES = "40-20-4"
 RULES = ('run.rules=["sltt-o","ottt-o","bptt-o","ottt-a","bptt"]',)
 FEW = Asked(n_samples=2)
 Numbers = dict[str, Any]
+
+
+class Unpriced(Silent):
+    """Fails as soon as a point is priced."""
+
+    def begin(self, *_: object) -> None:
+        raise AssertionError("a point was about to be priced")
 
 
 def point_of(document: Numbers, **settings: Any) -> Numbers:
@@ -233,6 +243,8 @@ def test_the_default_map_goes_through_its_base_on_every_sheet() -> None:
         ("psi=nan", "--axis psi: nan is not allowed"),
         ("width=x0", "--axis width: x0 is not allowed"),
         ("width=3.5", "--axis width: 3.5 is not allowed"),
+        ("signal-steps=0.1:0.2:0.3", "--axis signal-steps: 0.1:0.2:0.3 is not allowed; allowed is one fraction"),
+        ("rate=x1,x1.0", "the value x1.0 stands there twice"),
     ],
 )
 def test_a_bad_axis_is_one_sentence(text: str, words: str) -> None:
@@ -247,13 +259,54 @@ def test_a_bad_axis_is_one_sentence(text: str, words: str) -> None:
         (["precision.trace.size=8"], "--axis precision.trace.size: precision.trace.size = 8 is not a known key"),
         (["learning.surrogate=round"], "--axis learning.surrogate: learning.surrogate = 'round' is not allowed"),
         (["chip.name=abacus"], "--axis chip.name: .*abacus"),
-        (["width=3:4"], "--axis width: 2 widths are given; allowed is one, or 1"),
+        (["width=3:4"], "^--axis width: 3:4 has 2 widths; allowed is one$"),
+        (["steps=1,2,5", "rate=0.1,0.1:0.1:0.1"], "^--axis rate: 0.1:0.1:0.1 has 3 values; allowed is one, or one for"),
+        (["steps=1,2", "psi=0.1,0.1:0.2"], "^--axis psi: 0.1:0.2 has 2 values; allowed is one, or"),
+        (["steps=1,2", "signal=0.1,0.1:0.2:0.3"], "^--axis signal: 0.1:0.2:0.3 has 3 values; allowed are one or two"),
+        (
+            ["learning.loss_start=1,5", "steps=10,2"],
+            "^--axis learning.loss_start=5, --axis steps=2: .*learning.loss_start = 5",
+        ),
         (["steps=2", "steps=3"], "--axis steps is given twice"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_before_anything_is_priced(axes: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        cost_map(SIZES, RULES, [parse_axis(text) for text in axes], FEW)
+        cost_map(SIZES, RULES, [parse_axis(text) for text in axes], FEW, Unpriced())
+
+
+def test_what_clashes_with_the_default_map_is_named_with_its_value() -> None:
+    with pytest.raises(UserError, match=r"^--network 40-20-4 at steps=1: .*learning.loss_start = 5"):
+        cost_map(SIZES, (*RULES, "learning.loss_start=5"), (), FEW, Unpriced())
+
+
+def test_a_network_without_hidden_layers_has_no_width() -> None:
+    with pytest.raises(UserError, match=r"^--axis width: --network 20-4 has no hidden layer; allowed are other axes"):
+        cost_map("20-4", RULES, [parse_axis("width=x2,x1")], FEW, Unpriced())
+    sheets, base = default_sheets(named_network("20-4", ()), FEW)
+    assert "width" not in base
+    assert all(axis.key != "width" for sheet in sheets for axis in sheet)
+
+
+def test_the_border_of_a_picture_ignores_what_is_equal_within_2_percent() -> None:
+    assert [side(ratio) for ratio in (0.97, 0.99, 1.0, 1.01, 1.03, None)] == [-1, 0, 0, 0, 1, None]
+    assert border_lines([[1.00, 0.99, 1.01], [1.01, 0.999, 1.0]]) == []
+    assert border_lines([[0.99, 1.01, 1.5], [0.9, 1.0, None]]) == [
+        ([-0.5, 0.5], [0.5, 0.5]),  # between 0.99 and 0.9
+        ([1.5, 1.5], [-0.5, 0.5]),  # between 1.01 and 1.5
+        ([0.5, 0.5], [0.5, 1.5]),  # between 0.9 and 1.0
+    ]
+    assert border_lines([[0.9, 1.5]]) == [([0.5, 0.5], [-0.5, 0.5])]
+
+
+def test_no_legend_of_the_curves_lies_in_a_panel_with_curves() -> None:
+    axes = [parse_axis("steps=1,20,200"), parse_axis("precision.trace.bits=2,3,4,6,8,12")]
+    document = cost_map("40-20-4", ('run.rules=["ottt-o","bptt-o"]',), axes, Asked(n_samples=1))
+    figure = _moves(document)
+    assert figure is not None
+    legends = [(legend, panel) for panel in figure.axes if (legend := panel.get_legend()) is not None]
+    assert [len(legend.get_texts()) for legend, _ in legends] == [6]
+    assert all(not panel.lines for _, panel in legends)
 
 
 def test_positions_of_values() -> None:
