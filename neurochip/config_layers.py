@@ -30,6 +30,7 @@ NotNegative = Annotated[int, Field(ge=0, le=32_767)]
 Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 Size = Positive | Pair
 Padding = NotNegative | Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+Scale = Annotated[float, Field(gt=0.0, le=1e6)]  # far beyond what any format holds
 MapShape = Annotated[list[Positive], Field(min_length=3, max_length=3)]
 
 
@@ -59,8 +60,8 @@ class SpikingLayer(LeakyLayer):
     reset: Literal["subtract", "zero"] = "subtract"
     name: Annotated[str, Field(min_length=1)] | None = None
     standardise: bool = False
-    gain: float = Field(default=1.0, gt=0.0)
-    spike_scale: float = Field(default=1.0, gt=0.0)
+    gain: Scale = 1.0
+    spike_scale: Scale = 1.0
 
     @model_validator(mode="after")
     def _standardised_to_a_gain(self) -> SpikingLayer:

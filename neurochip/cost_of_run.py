@@ -36,6 +36,8 @@ def cost_of_run(run: SavedRun, rules: Sequence[str] | None, chip_name: str | Non
     for name in rules or ():
         if name not in known:
             raise UserError(f"--rules {name}: is not in the run {run.directory}; allowed are {', '.join(known)}")
+    if rules is not None and len(set(rules)) < len(rules):
+        raise UserError(f"--rules {','.join(rules)}: a rule stands there twice; allowed is every rule once")
     if chip_name is not None:
         chip_table = experiment.chip.model_copy(update={"name": chip_name})
         experiment = experiment.model_copy(update={"chip": chip_table})

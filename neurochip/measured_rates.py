@@ -110,7 +110,8 @@ def measured_rates(
         spec = run.spec(source.name, Lanes(activity.synapse_lanes, activity.trace_lanes))
         rates = mean_rates(activity, spec, rule.temporal == "unroll")
         drawn.append(rates)
-        numbers = {key: value for key, value in asdict(rates).items() if source.group != NO_LEARNING or key == "rate"}
+        learning = NO_LEARNING not in (rule.group, source.group)
+        numbers = {key: value for key, value in asdict(rates).items() if key == "rate" or learning}
         written.append({"rule": rule.name, "measured_on": source.name, **numbers})
     name = run.report["name"]
     return drawn, {

@@ -281,6 +281,11 @@ def main() -> None:
     parser.add_argument("--steps", default=",".join(map(str, STEPS)))
     parser.add_argument("--samples", type=int, default=SAMPLES)
     arguments = parser.parse_args()
+    for option in ("seeds", "steps"):
+        if not all(word.isdecimal() and int(word) > 0 for word in getattr(arguments, option).split(",")):
+            parser.error(f"--{option} {getattr(arguments, option)}: allowed are numbers above 0, for example 1,2,4")
+    if arguments.samples < 1 or arguments.out.is_file():
+        parser.error("--samples needs a whole number above 0, and OUT must be no file")
     arguments.out.mkdir(parents=True, exist_ok=True)
     seeds, steps = ([int(one) for one in text.split(",")] for text in (arguments.seeds, arguments.steps))
     records = list(points(steps, seeds, arguments.samples))

@@ -233,6 +233,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="recordings in the project's HDF5 event format")
     parser.add_argument("--seeds", default="1,2,3,4", help="the first one chooses the learning rates")
     arguments = parser.parse_args()
+    if not all(seed.isdecimal() for seed in arguments.seeds.split(",")):
+        parser.error(f"--seeds {arguments.seeds}: allowed are whole numbers, for example 1,2,3")
+    if not arguments.data.is_file():
+        parser.error(f"--data {arguments.data}: is no file")
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     runs = Runs(arguments.out, arguments.data)
     rates = {name: runs.chosen_rate(name, seeds[0]) for name in NAMES}

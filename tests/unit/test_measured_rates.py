@@ -174,6 +174,11 @@ def test_the_document_says_whose_rates_were_drawn(run: Path) -> None:
     json.dumps(document, allow_nan=False)
 
 
+def test_a_rule_that_does_not_learn_has_rates_of_events_alone(run: Path) -> None:
+    entry = document_of(run, ["infer"])["activity"]["rates_of_rules"][0]
+    assert set(entry) == {"rule", "measured_on", "rate"}
+
+
 def test_without_samples_asked_for_there_are_enough_for_shares_of_samples(run: Path) -> None:
     assert document_of(run, ["ottt-o"])["activity"]["n_samples"] == 16
 

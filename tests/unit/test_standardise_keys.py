@@ -68,6 +68,8 @@ def test_the_keys_are_toml_and_come_back() -> None:
         ({**CONV, "gain": 2.0}, ("network.layers.0", "gain = 2.0 needs standardise = true", "allowed without it is 1")),
         ({**SWS_CONV, "gain": 0.0}, ("network.layers.0.gain = 0.0", "above 0")),
         ({**CONV, "spike_scale": -1.0}, ("network.layers.0.spike_scale = -1.0", "above 0")),
+        ({**CONV, "spike_scale": 1e155}, ("network.layers.0.spike_scale", "up to 1000000")),
+        ({**SWS_CONV, "gain": 1.7e308}, ("network.layers.0.gain", "up to 1000000")),
         ({**SWS_CONV, "groups": 2}, ("network.layers.0", "groups = 2", "allowed is groups = 1")),
         ({"kind": "readout", "standardise": True}, ("network.layers.0.standardise", "not a known key")),
     ],
