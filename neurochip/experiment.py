@@ -89,6 +89,16 @@ def learn(
     source: str = "",
 ) -> Report:
     """Run the one rule `experiment.learning.rule`; arguments and errors as for `compare`."""
+    rule = rule_to_learn(experiment)
+    return _run(experiment, [rule.name], base_dir, out, listener or Silent(), engine, command, source)
+
+
+def rule_to_learn(experiment: Experiment) -> Rule:
+    """The rule `learning.rule`.
+
+    Raises:
+        UserError: a batch or a momentum that this rule cannot have.
+    """
     rule, batch = find_rule(experiment.learning.rule), experiment.learning.batch
     if rule.group != NO_LEARNING and rule.update != "sample" and batch > 1:
         accumulating = ", ".join(other.name for other in RULES if other.update == "sample")
@@ -102,7 +112,7 @@ def learn(
             f"learning.momentum_shift = {experiment.learning.momentum_shift} is not allowed with learning.rule = "
             f"{rule.name!r}, which keeps no gradients; allowed are 0 and rules that accumulate"
         )
-    return _run(experiment, [rule.name], base_dir, out, listener or Silent(), engine, command, source)
+    return rule
 
 
 def resume(

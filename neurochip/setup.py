@@ -201,7 +201,7 @@ def prepare_setup(
     Raises:
         UserError: for anything that cannot run, before anything is written.
     """
-    experiment = _with_chip_file(experiment, base_dir)
+    experiment = with_chip_file(experiment, base_dir)
     chip = chip_of(experiment)
     if engine == "reference":
         _say_what_is_not_clocked(chip, listener)
@@ -255,7 +255,7 @@ def _say_what_is_not_clocked(chip: Chip, listener: Listener) -> None:
         listener.message(f"{chip.microarchitecture} has no tick model: the golden core runs alone, cycles are counted")
 
 
-def _with_chip_file(experiment: Experiment, base_dir: Path) -> Experiment:
+def with_chip_file(experiment: Experiment, base_dir: Path) -> Experiment:
     """A chip file by its absolute path, so that the run continues from any folder; a packaged chip by its name."""
     name = experiment.chip.name
     if name in list_chips():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from neurochip.activity import FIELD_INDEX
 from neurochip.core._jit import jit, jit_inline
 from neurochip.core.columns import (
@@ -58,7 +60,15 @@ from neurochip.core.convolution_counts import count_error, count_signal
 from neurochip.core.convolution_errors import error_conv
 from neurochip.core.presynaptic import count_conv_update
 from neurochip.rules.spatial.backprop import backproject
-from neurochip.rules.spatial.routed import dense_error, gather_sums, mark_needed, round_sums, signals_from_sums
+from neurochip.rules.spatial.routed import (
+    dense_error,
+    gather_sums,
+    mark_needed,
+    round_sums,
+    sat_sums,
+    signals_from_one,
+    signals_from_sums,
+)
 from neurochip.rules.temporal.unroll import carry_error, carry_readout_error
 from neurochip.rules.update.accumulate import count_words
 
@@ -177,11 +187,41 @@ def add_delayed(index, slot, layout, state, history, scratch, nearest, counts):
 
 
 @jit
+def fits_lanes(low, high, surrogate_bits, codes):
+    """Whether 4 d and the rounded product of any d and any surrogate code fit 31 bits."""
+    largest_code = np.int64(4)
+    for k in range(codes.shape[0]):
+        largest_code = max(largest_code, np.int64(codes[k]))
+    return max(-low, high) * largest_code + (np.int64(1) << surrogate_bits) < 1 << 31
+
+
+@jit
+def one_link_error(link, layout, scratch, psi, d, g):
+    """d and g of a hidden layer from the sums of the only connection that leads from it; returns as routed_error's."""
+    constants = layout.constants
+    after, nearest = layout.layers[link[LINK_LAYER]], constants[ERROR_NEAREST] != 0
+    low, high = constants[ERROR_LOW], constants[ERROR_HIGH]
+    at, n_in = after[INPUT_AT], after[N_IN]
+    packed = scratch.is_nonzero[:n_in]
+    sat_sums(scratch.sums[at : at + n_in], link[LINK_SHIFT], nearest, low, high, packed)
+    first, stop = runs_range(layout, link[LINK_CONNECTION])
+    return signals_from_one(layout.runs[first:stop], packed, psi, constants[SURROGATE_BITS], nearest, low, high, d, g)
+
+
+@jit
 def routed_error(index, slot, layout, state, history, scratch, counts, d, g):
     """d and g of a hidden layer from the sums of the layers it leads to."""
     layer, constants = layout.layers[index], layout.constants
     width = layer[WIDTH]
     nearest = constants[ERROR_NEAREST] != 0
+    psi = history.psi[slot, layer[OUTPUT_AT] : layer[OUTPUT_AT] + width]
+    low, high = constants[ERROR_LOW], constants[ERROR_HIGH]
+    one_link = layer[N_LINKS] == 1 and layer[RECURRENT] < 0
+    if one_link and fits_lanes(low, high, constants[SURROGATE_BITS], layout.surrogate):
+        saturations, underflows = one_link_error(layout.links[layer[FIRST_LINK]], layout, scratch, psi, d, g)
+        counts[_SAT_ERROR] += saturations
+        counts[_UNDERFLOW] += underflows
+        return
     error_sum, some_nonzero = scratch.error_sum[:width], scratch.some_nonzero[:width]
     error_sum[:] = 0
     some_nonzero[:] = 0
@@ -190,11 +230,9 @@ def routed_error(index, slot, layout, state, history, scratch, counts, d, g):
         add_sums(link[LINK_CONNECTION], link[LINK_SHIFT], layout.layers[link[LINK_LAYER]], layout, nearest, scratch)
     if layer[RECURRENT] >= 0:
         add_delayed(index, slot, layout, state, history, scratch, nearest, counts)
-    psi = history.psi[slot, layer[OUTPUT_AT] : layer[OUTPUT_AT] + width]
     saturations, underflows = signals_from_sums(
-        error_sum, some_nonzero, psi, constants[SURROGATE_BITS], nearest, constants[ERROR_LOW], constants[ERROR_HIGH],
-        d, g,
-    )  # fmt: skip
+        error_sum, some_nonzero, psi, constants[SURROGATE_BITS], nearest, low, high, d, g
+    )
     counts[_SAT_ERROR] += saturations
     counts[_UNDERFLOW] += underflows
 

@@ -42,7 +42,7 @@ from neurochip.core.columns import (
     WIDE_PRODUCT,
     WIDTH,
 )
-from neurochip.core.convolution_counts import count_words, first_bits
+from neurochip.core.convolution_counts import are_whole, count_whole_words, count_words, first_bits
 from neurochip.core.convolution_products import sum_products_conv
 from neurochip.core.lanes import N_LANES
 from neurochip.core.presynaptic import presynaptic_rows
@@ -111,12 +111,23 @@ def update_dense(index, layout, state, scratch, rows, factors, signal, counts):
 def count_rows(products, stride, columns, lanes, changed):
     """Note the rows with some D != 0; returns the words of `lanes` columns of them all."""
     firsts = first_bits(lanes)
+    whole = are_whole(columns, firsts)
     words = np.int64(0)
     for row in range(products.shape[0] // stride):
-        here, _ = count_words(products, row * stride, columns, lanes, firsts)
+        if whole:
+            here, _ = count_whole_words(products, row * stride, row * stride + columns, lanes, firsts)
+        else:
+            here, _ = count_words(products, row * stride, columns, lanes, firsts)
         changed[row] |= here > 0
         words += here
     return words
+
+
+@jit
+def draws_by_lanes(layer, constants):
+    """Whether `update_products_stochastic` updates a convolution: every word with some D != 0 draws once."""
+    narrow = layer[WIDE_PRODUCT] == 0
+    return narrow and constants[WEIGHT_ROUNDING] == ROUND_STOCHASTIC and constants[RNG_LANES] == N_LANES
 
 
 @jit
@@ -128,7 +139,7 @@ def update_products(weights, products, layer, constants, registers, words, all_r
     stride, columns = layer[STRIDE], layer[COLUMNS]
     # A product with m_eta that may not fit 32 bits is formed row by row in 64.
     wide = layer[WIDE_PRODUCT] != 0
-    if not wide and constants[WEIGHT_ROUNDING] == ROUND_STOCHASTIC and constants[RNG_LANES] == N_LANES:
+    if draws_by_lanes(layer, constants):
         return update_products_stochastic(
             weights, products, constants[RATE], layer[UPDATE_SHIFT], constants[WEIGHT_LOW], constants[WEIGHT_HIGH],
             registers,
@@ -215,9 +226,12 @@ def change_conv(index, t, layout, state, scratch, counts):
     first, stop = rows_range(layer)
     changed = state.changed_rows[layer[ROW_AT] : layer[ROW_AT] + layer[N_ROWS] + layer[N_BIAS_ROWS]]
     immediate = constants[UPDATE] == UPDATE_IMMEDIATE
-    if immediate:
+    # Where a word that is written draws once, the draws are the count.
+    counts_draws = immediate and constants[SYNAPSE_LANES] == N_LANES and draws_by_lanes(layer, constants)
+    if immediate and not counts_draws:
         changed[:] = 0
-    counts[_WEIGHT_WORDS] += count_rows(products, stride, layer[COLUMNS], constants[SYNAPSE_LANES], changed)
+    if not counts_draws:
+        counts[_WEIGHT_WORDS] += count_rows(products, stride, layer[COLUMNS], constants[SYNAPSE_LANES], changed)
     if immediate:
         saturations, advances = update_products(
             state.weights[first:stop], products, layer, constants, state.registers[index], scratch.words,
@@ -225,6 +239,7 @@ def change_conv(index, t, layout, state, scratch, counts):
         )  # fmt: skip
         counts[_SAT_WEIGHT] += saturations
         counts[_ADVANCES] += advances
+        counts[_WEIGHT_WORDS] += advances if counts_draws else 0
     else:
         counts[_SAT_GRADIENT] += accumulate_products(state.gradients[first:stop], products, layer, constants, changed)
 

@@ -57,15 +57,20 @@ def deliver_conv(u, weights, geometry, addresses, magnitudes, shift, low, high):
     next_row_u, next_row_w = out_width * step_u, -geometry[STRIDE_Y] * geometry[KERNEL_WIDTH] * n
     lowest, highest = lanes.splat(low), lanes.splat(high)
     saturations = lanes.splat(0)
+    first = stop = place = out_position = n_y = n_x = group = np.int64(0)
     for k in range(addresses.shape[0]):
         at = np.int64(addresses[k])
-        position = at // channels
-        y, c = position // width, at - position * channels
-        x = position - y * width
-        place, out_position, n_y, n_x = taps_of(geometry, y, x)
+        if not first <= at < stop:  # events come position by position: few divisions
+            position = at // channels
+            first, stop = position * channels, (position + 1) * channels
+            y = position // width
+            place, out_position, n_y, n_x = taps_of(geometry, y, position - y * width)
+        c = at - first
+        if groups > 1:
+            group = c // group_channels
         # A product of at most 27 bits, so the shift may come before it.
         factor = lanes.splat(np.int64(magnitudes[k]) << (shift & 31))
-        at_u = (out_position * groups + c // group_channels) * n
+        at_u = (out_position * groups + group) * n
         at_w = (c * kernel_size + place) * n
         for _ in range(n_y):
             saturations = add_taps(u, at_u, step_u, weights, at_w, step_w, n_x, n, factor, lowest, highest, saturations)

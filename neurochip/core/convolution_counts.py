@@ -76,6 +76,16 @@ def first_bits(lanes):
 
 
 @jit
+def gather_words(bits, lanes):
+    """Gather the bits of every word at its first entry; the others have no meaning then. lanes: a power of 2."""
+    reach = 1
+    while reach < lanes:
+        bits |= bits >> reach
+        reach *= 2
+    return bits
+
+
+@jit
 def count_words(values, start, n, lanes, firsts):
     """Return (words of `lanes` entries with a nonzero one, nonzero entries) among values[start : start + n].
 
@@ -89,11 +99,7 @@ def count_words(values, start, n, lanes, firsts):
             if bits == 0:
                 continue
             nonzero += count_bits(bits)
-            reach = 1
-            while reach < lanes:  # gather the bits of a word at its first entry
-                bits |= bits >> reach
-                reach *= 2
-            words += count_bits(bits & firsts)
+            words += count_bits(gather_words(bits, lanes) & firsts)
     else:
         for first in range(start, stop, lanes):
             end = min(first + lanes, stop)
@@ -106,14 +112,39 @@ def count_words(values, start, n, lanes, firsts):
 
 
 @jit
+def are_whole(n, firsts):
+    """Whether `count_whole_words` may count n entries: they are whole vectors, and words fill vectors."""
+    return firsts != 0 and n & (N_LANES - 1) == 0
+
+
+@jit
+def count_whole_words(values, start, stop, lanes, firsts):
+    """The same as `count_words` where n = stop - start is a multiple of 16 and firsts is not 0."""
+    words = nonzero = np.int64(0)
+    for at in range(start, stop, N_LANES):
+        bits = different_bits(load(values, at), splat(0))
+        nonzero += count_bits(bits)
+        if lanes == N_LANES:
+            words += np.int64(bits != 0)
+        else:
+            words += count_bits(gather_words(bits, lanes) & firsts)
+    return words, nonzero
+
+
+@jit
 def count_signal(geometry, signal, synapse_lanes, blocks, columns, reach):
     """Fill the scratch; returns (signal_words, signal_nonzero, all_tap_words, all_tap_products)."""
     n_blocks = geometry[OUT_HEIGHT] * geometry[OUT_WIDTH] * geometry[GROUPS]
     stride, n = geometry[BLOCK_STRIDE], geometry[COLUMNS]
     firsts = first_bits(synapse_lanes)
     signal_words = signal_nonzero = np.int64(0)
+    whole = are_whole(n, firsts)
     for block in range(n_blocks):
-        words, nonzero = count_words(signal, block * stride, n, synapse_lanes, firsts)
+        at = block * stride
+        if whole:
+            words, nonzero = count_whole_words(signal, at, at + n, synapse_lanes, firsts)
+        else:
+            words, nonzero = count_words(signal, at, n, synapse_lanes, firsts)
         blocks[block] = (words << 32) + nonzero
         signal_words += words
         signal_nonzero += nonzero
@@ -201,17 +232,29 @@ def _count_addresses(geometry, values, lanes, reach, nonzero_at):
     """Return (addresses with a nonzero value, their taps, tiles, words, products); tiles count words of `lanes`."""
     groups, group_channels = geometry[GROUPS], geometry[GROUP_CHANNELS]
     firsts = first_bits(lanes)
+    whole, narrow = are_whole(group_channels, firsts), group_channels <= N_LANES
     rows = taps = tiles = words = products = np.int64(0)
     at = 0
     for y in range(geometry[HEIGHT]):
+        first_y, stop_y = outputs_reached(
+            y, geometry[PADDING_Y], geometry[STRIDE_Y], geometry[KERNEL_HEIGHT], geometry[OUT_HEIGHT]
+        )
         for x in range(geometry[WIDTH]):
+            first_x, stop_x = outputs_reached(
+                x, geometry[PADDING_X], geometry[STRIDE_X], geometry[KERNEL_WIDTH], geometry[OUT_WIDTH]
+            )
             for _ in range(groups):
-                blocks, nonzero = count_words(values, at * group_channels, group_channels, lanes, firsts)
+                first = at * group_channels
+                if whole:
+                    blocks, nonzero = count_whole_words(values, first, first + group_channels, lanes, firsts)
+                elif narrow and nonzero_bits_at(values, first, first + group_channels) == 0:
+                    blocks = nonzero = np.int64(0)
+                else:
+                    blocks, nonzero = count_words(values, first, group_channels, lanes, firsts)
                 nonzero_at[at] = nonzero
                 if nonzero > 0:
-                    _, _, n_y, n_x = taps_of(geometry, y, x)
                     rows += nonzero
-                    taps += nonzero * n_y * n_x
+                    taps += nonzero * (stop_y - first_y) * (stop_x - first_x)
                     tiles += blocks * (reach[at] >> 32)
                     words += nonzero * (reach[at] >> 32)
                     products += nonzero * (reach[at] & LOW_HALF)

@@ -36,7 +36,7 @@ from neurochip.core.convolution_geometry import (
     outputs_reached,
     taps_of,
 )
-from neurochip.core.convolution_lanes import add_neighbours, load_pairs, multiply_pairs, total
+from neurochip.core.convolution_lanes import add_neighbours, fold_four, load_pairs, multiply_pairs, total
 from neurochip.core.lanes import N_LANES
 from neurochip.rules.spatial.backprop import dot_wide
 
@@ -233,15 +233,9 @@ def _sixteen_sums(signals, at_s, n, rows, ats_w, walk):
         at_s += step_s
         down += step_w
     return add_neighbours(
-        add_neighbours(_fold_four(a[0], b[0], c[0], d[0]), _fold_four(a[1], b[1], c[1], d[1])),
-        add_neighbours(_fold_four(a[2], b[2], c[2], d[2]), _fold_four(a[3], b[3], c[3], d[3])),
+        add_neighbours(fold_four(a[0], b[0], c[0], d[0]), fold_four(a[1], b[1], c[1], d[1])),
+        add_neighbours(fold_four(a[2], b[2], c[2], d[2]), fold_four(a[3], b[3], c[3], d[3])),
     )
-
-
-@jit
-def _fold_four(a, b, c, d):
-    """Return four partial sums of each of four vectors, side by side."""
-    return add_neighbours(add_neighbours(a, b), add_neighbours(c, d))
 
 
 @jit

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from neurochip.core._jit import BOUNDSCHECK
+from neurochip.core._jit import BOUNDSCHECK, jit
 from neurochip.core.lanes import _INT32, _VECTOR, LANES, N_LANES, _pointer
 
 
@@ -109,3 +109,9 @@ def add_neighbours(typing_context: Any, left: Any, right: Any) -> Any:
         return builder.add(*(_every_other(builder, left, right, k) for k in (0, 1)))
 
     return LANES(LANES, LANES), build
+
+
+@jit
+def fold_four(a, b, c, d):
+    """Return four partial sums of each of four vectors, side by side."""
+    return add_neighbours(add_neighbours(a, b), add_neighbours(c, d))

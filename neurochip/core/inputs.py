@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from neurochip.core import lanes
 from neurochip.core._jit import jit
 from neurochip.core.columns import (
     DELAY,
@@ -13,6 +16,7 @@ from neurochip.core.columns import (
     N_IN,
     SOURCE_SLOT,
 )
+from neurochip.core.neuron import FOUR, append_places
 
 
 @jit
@@ -56,12 +60,20 @@ def sum_events(addresses, magnitudes, summed, n_in, unique, sums):
     """
     for k in range(addresses.shape[0]):
         summed[addresses[k]] += magnitudes[k]
-    count = 0
-    for i in range(n_in):
-        m = summed[i]
+    count = np.int64(0)
+    whole = n_in & ~(lanes.N_LANES - 1)
+    for first in range(0, whole, FOUR):
+        bits = np.int64(0)
+        for start in range(first, min(first + FOUR, whole), lanes.N_LANES):
+            bits |= lanes.different_bits(lanes.load(summed, start), lanes.splat(0)) << (start - first)
+        if bits != 0:
+            count = append_places(bits, first, unique, count)
+    for i in range(whole, n_in):
         unique[count] = i
-        sums[count] = m
-        count += m != 0
+        count += summed[i] != 0
+    for k in range(count):
+        i = unique[k]
+        sums[k] = summed[i]
         summed[i] = 0
     return count
 

@@ -55,12 +55,14 @@ def _pointer(
 
 @intrinsic
 def load(typing_context: Any, array: Any, start: Any) -> Any:
-    """Read array[start : start + 16], sign-extended. array: int8, int16, int32 or uint32, C-contiguous."""
+    """Read array[start : start + 16], sign-extended; of 64 bits the low 32. array: C-contiguous integers."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, vector = _pointer(context, builder, signature.args[0], *arguments)
         value = builder.load(pointer)
         value.align = vector.element.width // 8
+        if vector.element.width > _INT32.width:
+            return builder.trunc(value, _VECTOR)
         return value if vector == _VECTOR else builder.sext(value, _VECTOR)
 
     return LANES(array, types.int64), build
@@ -68,11 +70,14 @@ def load(typing_context: Any, array: Any, start: Any) -> Any:
 
 @intrinsic
 def store(typing_context: Any, array: Any, start: Any, lanes: Any) -> Any:
-    """Write the low bits of the lanes to array[start : start + 16]."""
+    """Write the low bits of the lanes to array[start : start + 16]; to 64 bits sign-extended."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer, vector = _pointer(context, builder, signature.args[0], *arguments[:2])
-        value = arguments[2] if vector == _VECTOR else builder.trunc(arguments[2], vector)
+        value = arguments[2]
+        if vector != _VECTOR:
+            extend = vector.element.width > _INT32.width
+            value = builder.sext(value, vector) if extend else builder.trunc(value, vector)
         builder.store(value, pointer).align = vector.element.width // 8
         return context.get_dummy_value()
 
@@ -116,10 +121,10 @@ def different_bits(typing_context: Any, left: Any, right: Any) -> Any:
 
 @intrinsic
 def first_bit(typing_context: Any, bits: Any) -> Any:
-    """Return the place of the lowest bit that is set, int64; some bit must be set."""
+    """Return the place of the lowest bit that is set, int64; 64 if none is."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.int64), build
 
@@ -137,7 +142,20 @@ def _lanewise(build_value: Callable[[Any, Any, Any], Any]) -> Any:
     return operation
 
 
+def _select_by(sign: str) -> Any:
+    """Make a function of two lane values: y where x compares so with 0, else 0."""
+
+    def build_value(builder: Any, x: Any, y: Any) -> Any:
+        nothing = ir.Constant(_VECTOR, [0] * N_LANES)
+        return builder.select(builder.icmp_signed(sign, x, nothing), y, nothing)
+
+    return _lanewise(build_value)
+
+
+where_zero = _select_by("==")  # y in the lanes in which x is 0, else 0
+where_nonzero = _select_by("!=")
 add = _lanewise(lambda builder, x, y: builder.add(x, y))
+subtract = _lanewise(lambda builder, x, y: builder.sub(x, y))
 multiply = _lanewise(lambda builder, x, y: builder.mul(x, y))
 bit_and = _lanewise(lambda builder, x, y: builder.and_(x, y))
 bit_xor = _lanewise(lambda builder, x, y: builder.xor(x, y))

@@ -7,6 +7,10 @@ import numpy as np
 from neurochip.core import lanes
 from neurochip.core._jit import jit
 from neurochip.core.columns import LEAK_IS_CONSTANT, LEAK_IS_SHIFT
+from neurochip.core.convolution_lanes import count_bits
+
+AT_ONCE = 8  # places that are appended without asking how many there are
+FOUR = 4 * lanes.N_LANES  # neurons whose spikes are the bits of one integer
 
 
 @jit
@@ -33,17 +37,38 @@ def leak_magnitudes(values, kind, value):
 
 
 @jit
+def append_places(bits, start, places, count):
+    """Append start + q of every bit q that is set, ascending; returns their number with those before.
+
+    Entries from there on, up to eight, may be overwritten.
+    """
+    at = count
+    count += count_bits(bits)
+    if at + AT_ONCE <= places.shape[0]:  # without a branch per bit, which no processor foresees
+        for k in range(AT_ONCE):
+            places[at + k] = start + lanes.first_bit(bits)
+            bits &= bits - 1
+        at += AT_ONCE
+    while bits != 0:
+        places[at] = start + lanes.first_bit(bits)
+        at += 1
+        bits &= bits - 1
+    return count
+
+
+@jit
 def fire(u, n_out, threshold, reset_zero, spikes):
     """Fire and reset: u becomes u_after_reset; the spiking addresses go to `spikes`; returns their number."""
     count = np.int64(0)
     whole = n_out & ~(lanes.N_LANES - 1)
     below = lanes.splat(threshold - 1)
-    for start in range(0, whole, lanes.N_LANES):
-        bits = lanes.different_bits(lanes.larger(lanes.load(u, start), below), below)
-        while bits != 0:  # few of them fire
-            spikes[count] = start + lanes.first_bit(bits)
-            count += 1
-            bits &= bits - 1
+    for first in range(0, whole, FOUR):
+        bits = np.int64(0)
+        for start in range(first, min(first + FOUR, whole), lanes.N_LANES):
+            here = lanes.different_bits(lanes.larger(lanes.load(u, start), below), below)
+            bits |= here << (start - first)
+        if bits != 0:
+            count = append_places(bits, first, spikes, count)
     for j in range(whole, n_out):
         spikes[count] = j
         count += u[j] >= threshold

@@ -24,6 +24,12 @@ OPTIONS = {
     ("learn",): RUN_OPTIONS | {"--network"},
     ("compare",): RUN_OPTIONS | {"--network", "--rules", "--tune"},
     ("report",): {"--chip", "--format", "--out", "--help"},
+    ("precision",): {
+        *("--sweep", "--method", "--seeds", "--points", "--draw", "--workers", "--scheduler"),
+        *("--network", "--set", "--chip", "--out", "--json", "--quiet", "--help"),
+    },
+    ("diagnose",): {"--samples", "--json", "--quiet", "--help"},
+    ("export",): {"--format", "--out", "--rule", "--help"},
     **{(name,): {"--json", "--help"} for name in LISTS},
 }
 # pydantic is not among them: typer itself uses it to read the options of a command.
@@ -53,7 +59,7 @@ def test_help_lists_every_option_and_loads_nothing_heavy(command: tuple[str, ...
 def test_help_lists_every_command_with_one_line(call: Command) -> None:
     done = call("--help")
     assert re.findall(r"^  (\w+) {2,}\S", done.out.partition("Commands:")[2], re.MULTILINE) == [
-        *("learn", "compare", "validate", "report", "cost", *LISTS)
+        *("learn", "compare", "validate", "report", "cost", "precision", "diagnose", "export", *LISTS)
     ]
     assert "..." not in done.out.partition("Commands:")[2]
 

@@ -15,7 +15,48 @@ import numpy as np
 
 from neurochip.core import lanes
 from neurochip.core._jit import jit
+from neurochip.core.convolution_counts import first_bits, gather_words
+from neurochip.core.convolution_lanes import count_bits
 from neurochip.core.neuron import leak_magnitudes
+
+
+@jit
+def even_length(n, width, block):
+    """Entries of every word if all are equally long and fill vectors of 16, else 0."""
+    length = width
+    if block < n and block % width != 0:
+        if block > width:
+            return np.int64(0)
+        length = block
+    return np.int64(length) if lanes.N_LANES % length == 0 else np.int64(0)
+
+
+@jit
+def mark_even_words(trace, n, length, touched):
+    """Mark words of `even_length`: bit q of 8 in touched stands for a word from entry 8 * place + q on."""
+    n_words = 0
+    firsts, zero = first_bits(length), lanes.splat(0)
+    for vector in range((n + 15) >> 4):
+        bits = lanes.different_bits(lanes.load(trace, vector << 4), zero)
+        bits = gather_words(bits, length) & firsts
+        touched[2 * vector] = bits & 255
+        touched[2 * vector + 1] = bits >> 8
+        n_words += count_bits(bits)
+    return n_words
+
+
+@jit
+def count_new_even_words(addresses, length, touched):
+    """Return in how many words that `mark_even_words` did not mark the addresses lie, ascending."""
+    n_words = np.int64(0)
+    stop = np.int64(0)
+    for k in range(addresses.shape[0]):
+        i = np.int64(addresses[k])
+        if i >= stop:
+            first = i & -length
+            stop = first + length
+            n_words += 1 - ((np.int64(touched[first >> 3]) >> (first & 7)) & 1)
+    return n_words
 
 
 @jit
@@ -24,15 +65,7 @@ def mark_words(trace, n, width, block, touched):
 
     Every block of traces begins a new word. trace: int32 [n, padded to 16], padding 0.
     """
-    n_words = 0
-    if width == lanes.N_LANES and (block >= n or block & 15 == 0):
-        zero = lanes.splat(0)
-        for word in range((n + 15) >> 4):
-            here = lanes.count_different(lanes.load(trace, word << 4), zero) != 0
-            touched[word] = here
-            n_words += here
-        return n_words
-    word = start = block_stop = 0
+    n_words = word = start = block_stop = 0
     while start < n:
         if start >= block_stop:
             block_stop += block
@@ -66,32 +99,46 @@ def mark_more_words(values, n, width, block, touched):
 
 
 @jit
-def add_events(values, addresses, magnitudes, shift, highest, width, block, touched):
-    """values_i <- sat(values_i + (m_i << shift)), addresses ascending; returns (words not marked, saturations)."""
-    n_words = saturations = 0
-    words_per_block = -(-block // width)
-    word_stop = 0  # addresses ascend: a word is entered once
+def add_events(values, addresses, magnitudes, shift, highest):
+    """values_i <- sat(values_i + (m_i << shift)); returns the saturations."""
+    saturations = 0
     for k in range(addresses.shape[0]):
         i = addresses[k]
         exact = values[i] + (magnitudes[k] << shift)
         kept = min(exact, highest)
         saturations += kept != exact
         values[i] = kept
+    return saturations
+
+
+@jit
+def count_new_words(addresses, width, block, touched):
+    """Return in how many words that are not marked the addresses lie, ascending."""
+    n_words = 0
+    words_per_block = -(-block // width)
+    word_stop = 0  # addresses ascend: a word is entered once
+    for k in range(addresses.shape[0]):
+        i = addresses[k]
         if i >= word_stop:
             first = i // block * block
             inside = (i - first) // width
             word_stop = min(first + (inside + 1) * width, first + block)
             n_words += touched[first // block * words_per_block + inside] == 0
-    return n_words, saturations
+    return n_words
 
 
 @jit
 def update_trace(trace, n, leak, leak_value, addresses, magnitudes, shift, highest, width, block, touched):
     """Decay and add the events. trace: int32 [n, padded]; returns (touched words of `width`, saturations)."""
-    n_words = mark_words(trace, n, width, block, touched)
+    length = even_length(n, width, block)
+    if length > 0:
+        n_words = np.int64(mark_even_words(trace, n, length, touched))
+        n_words += count_new_even_words(addresses, length, touched)
+    else:
+        n_words = np.int64(mark_words(trace, n, width, block, touched))
+        n_words += count_new_words(addresses, width, block, touched)
     leak_magnitudes(trace, leak, leak_value)
-    more_words, saturations = add_events(trace, addresses, magnitudes, shift, highest, width, block, touched)
-    return n_words + more_words, saturations
+    return n_words, add_events(trace, addresses, magnitudes, shift, highest)
 
 
 @jit
@@ -113,10 +160,11 @@ def update_filtered_trace(trace, filtered, n, leaks, addresses, magnitudes, shif
     n_words = mark_words(trace, n, width, block, touched)
     n_words += mark_more_words(filtered, n, width, block, touched)
     leak_magnitudes(filtered, leak, leak_value)
-    more_words, saturations = add_events(filtered, addresses, magnitudes, shift, highest, width, block, touched)
+    n_words += count_new_words(addresses, width, block, touched)
+    saturations = add_events(filtered, addresses, magnitudes, shift, highest)
     leak_magnitudes(trace, filter_leak, filter_leak_value)
     saturations += add_filtered(trace, filtered, highest)
-    return n_words + more_words, saturations
+    return n_words, saturations
 
 
 @jit
@@ -160,10 +208,12 @@ def count_row_words(rows, width):
 @jit
 def count_trace_words(trace, gate, rows, width):
     """The same for the rows with a >= gate. trace: int32 [n, padded to 16], padding 0."""
-    if width != lanes.N_LANES:
-        return count_row_words(rows, width)
-    n_words = 0
+    firsts = first_bits(width)
+    if firsts == 0:
+        return np.int64(count_row_words(rows, width))
+    n_words = np.int64(0)
     below = lanes.splat(gate - 1)
     for start in range(0, trace.shape[0], lanes.N_LANES):
-        n_words += lanes.count_different(lanes.larger(lanes.load(trace, start), below), below) != 0
+        bits = lanes.different_bits(lanes.larger(lanes.load(trace, start), below), below)
+        n_words += count_bits(gather_words(bits, width) & firsts)
     return n_words
