@@ -8,7 +8,7 @@ from bench_convolution_workload import Learner, Peer, dataset, random_events
 
 pytestmark = pytest.mark.bench
 N_ROUNDS = 5
-LEAST_OVER_PEER = 2.5  # measured: 3.1 and 3.6 on a machine with other work (docs/performance.md)
+LEAST_OVER_PEER = 3.0  # measured: 3.9 to 4.8 on a machine with other work (docs/performance.md)
 
 
 def test_learning_one_by_one_is_faster_than_spikingjelly_at_batch_64() -> None:
