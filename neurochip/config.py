@@ -56,6 +56,7 @@ class LearningTable(Table):
     first_layer: Literal["trace", "input"] = "trace"
     readout_trace: bool = False
     bias_trace: bool = False
+    trace_leak: Literal["post", "pre"] = "post"
     unroll: int = Field(default=5, ge=1, le=32_767)
     block: int = Field(default=1, ge=1, le=65536)
     window: int | None = Field(default=None, ge=1, le=32_767)

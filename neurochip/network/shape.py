@@ -218,16 +218,29 @@ class _Building:
         leak = _leak_of(layer) or (LEAK_SHIFT, DEFAULT_LEAK_SHIFT)
         keeps = self._learning.first_layer == "trace" or any(c.source != NETWORK_INPUT for c in inputs)
         return LayerShape(
-            kind, n_in, n_out, layer.bias, leak, leak, keeps, layer.threshold, layer.reset,
+            kind, n_in, n_out, layer.bias, leak, self._trace_leak(inputs, leak), keeps, layer.threshold, layer.reset,
             inputs=self._unless_default(inputs, n_in), frac_event=self._stream.frac_event,
             scale=self._stream.scale, gain=layer.gain * self._stream.scale if layer.standardise else 0.0,
         )  # fmt: skip
+
+    def _trace_leak(self, inputs: tuple[Connection, ...], own: tuple[str, int]) -> tuple[str, int]:
+        """The leak of the traces of a layer: its own, or that of the hidden layers that its events come from."""
+        if self._learning.trace_leak == "post":
+            return own
+        sources = {c.source for c in inputs if c.source != NETWORK_INPUT}
+        leaks = {self.shapes[source].leak if source < len(self.shapes) else own for source in sources} or {own}
+        if len(leaks) > 1:
+            raise UserError(
+                "learning.trace_leak = 'pre' needs the same leak in all layers whose events come to this one; allowed "
+                "with different ones is 'post'"
+            )
+        return leaks.pop()
 
     def _readout(self, layer: ReadoutLayer) -> LayerShape:
         leak, stream = _leak_of(layer), self._stream
         hidden = self.shapes[-1] if self.shapes else None
         if leak is not None:
-            keeps, trace_leak = True, leak
+            keeps, trace_leak = True, self._trace_leak(stream.for_dense, leak)
         else:
             # A memoryless readout has lambda = 0; the option gives its trace the leak of the last hidden layer.
             keeps = self._learning.readout_trace and hidden is not None

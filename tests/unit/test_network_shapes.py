@@ -163,3 +163,30 @@ def test_a_list_of_inputs_may_be_seen_as_any_map_of_its_size() -> None:
     assert layer_shapes(seen, 60, 2, (1, 1, 60))[0].n_out == 2 * 2 * 3
     with pytest.raises(UserError, match="is not allowed with this task"):
         layer_shapes(seen, 60, 2, (1, 6, 10))
+
+
+LEAKS = ({"leak_shift": 1}, {"leak_shift": 2}, {"leak_shift": 3})
+
+
+def trace_leaks(trace_leak: str, *layers: dict[str, Any], readout: dict[str, Any] | None = None) -> list[int]:
+    tables = {"network": {"layers": [*layers, READOUT | (readout or {})]}, "learning": {"trace_leak": trace_leak}}
+    shapes = layer_shapes(parse_experiment(tables, "the test"), 96, 3, (2, 8, 6))
+    return [shape.trace_leak[1] for shape in shapes]
+
+
+def test_traces_leak_as_the_layer_they_feed_or_as_those_their_spikes_come_from() -> None:
+    dense = [{"kind": "dense", "neurons": 4, **leak} for leak in LEAKS[:2]]
+    assert trace_leaks("post", *dense, readout=LEAKS[2]) == [1, 2, 3]
+    assert trace_leaks("pre", *dense, readout=LEAKS[2]) == [1, 1, 2]  # those of the input: as the layer they feed
+    assert trace_leaks("pre", dense[0], {**dense[1], "leak_shift": 1, "recurrent": True}) == [1, 1, 0]
+
+
+@pytest.mark.parametrize("added", [{"leak_shift": 2}, {"leak_shift": 1}])
+def test_presynaptic_leaks_of_one_layer_are_the_same(added: dict[str, Any]) -> None:
+    layers = [{**CONV, "name": "a", "leak_shift": 1}, {**CONV, **added}, {"kind": "add", "layer": "a"}, CONV]
+    if added == LEAKS[0]:
+        assert trace_leaks("pre", *layers) == [1, 1, 1, 0]
+        return
+    with pytest.raises(UserError, match=r"network.layers.3 \(conv2d\): learning.trace_leak = 'pre' needs the same"):
+        trace_leaks("pre", *layers)
+    assert trace_leaks("post", *layers) == [1, 2, 1, 0]
