@@ -261,8 +261,8 @@ def read_experiment_tables(directory: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{directory}: is not a run directory (no readable {EXPERIMENT}); allowed is the folder of an earlier run, as "
-            "for --resume, and for --out a new or empty folder"
+            f"{directory}: is not a run directory (no readable {EXPERIMENT}); allowed is the folder of an earlier run, "
+            "as for --resume, and for --out a new or empty folder"
         ) from error
 
 

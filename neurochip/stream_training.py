@@ -1,7 +1,7 @@
 """One rule on a stream: every sample is predicted with the weights of that moment, then learned if it has a label.
 
-A checkpoint is written at the first sample after CHECKPOINT_SAMPLES or more at which nothing waits for further ones:
-neither gradients for the rest of a batch nor weights for their standardisation.
+A checkpoint is written after CHECKPOINT_SAMPLES or more, at the end of a block at which nothing waits for more samples:
+neither gradients for the rest of a batch nor weights for their standardisation. Blocks are shortened for that.
 """
 
 from __future__ import annotations
@@ -98,9 +98,10 @@ def train_on_stream(
     training.listener.begin(training.key, training.label, n_samples)
     training.listener.advance(training.key, position)
     while position < n_samples:
-        due = _nothing_waits(saved + CHECKPOINT_SAMPLES, together * stream.table.label_every)
         end = stream.block_end(position)
-        end = min(end, due) if due > position else end
+        nothing_waits = _nothing_waits(end, stream.table.label_every, together)
+        if nothing_waits > position and nothing_waits - saved >= CHECKPOINT_SAMPLES:
+            end = nothing_waits  # a shorter block, after which a checkpoint can be written
         run.block(position, end)
         position = end
         is_due = position - saved >= CHECKPOINT_SAMPLES and run.learned.seen % together == 0
@@ -116,9 +117,10 @@ def train_on_stream(
     return outcome
 
 
-def _nothing_waits(earliest: int, period: int) -> int:
-    """The first position from `earliest` on that is a multiple of a period of samples."""
-    return -(-earliest // period) * period
+def _nothing_waits(end: int, label_every: int, together: int) -> int:
+    """The last position up to `end` at which a multiple of `together` labelled samples has been learned."""
+    n_labelled = end // label_every
+    return end if n_labelled % together == 0 else n_labelled // together * together * label_every
 
 
 @dataclass
