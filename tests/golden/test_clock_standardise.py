@@ -143,7 +143,7 @@ def test_only_layers_that_learn_and_are_standardised_take_clocks_last_first() ->
             order.append(unit.layer)
         run_unit(unit)
 
-    core.machine.run = watch  # type: ignore[method-assign]
+    core.machine.run = watch
     result = core.run([GoldenSample([[]], 0)], learn=True)
     assert order == [3, 0]
     assert {layer for _, phase, layer, _ in result.accesses if phase == "standardise"} == {0, 3}

@@ -174,7 +174,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 def advice_for(resolved: Experiment, **changes: object) -> tuple[str, int, tuple[str, ...]] | None:
     """Cause, layer and overrides if the second hidden layer of three layers is changed."""
-    changed = replace(HEALTHY_LAYER, **changes)  # type: ignore[arg-type]
+    changed = replace(HEALTHY_LAYER, **changes)
     found = advise(Diagnosis(4, (HEALTHY_LAYER, changed, READOUT)), resolved)
     return None if found is None else (found.cause, found.layer, found.overrides)
 
@@ -192,7 +192,7 @@ def test_lost_rate_is_the_first_cause(resolved: Experiment) -> None:
 
 
 def test_saturation_moves_the_point_of_the_layers_that_saturate(resolved: Experiment) -> None:
-    first, second = resolved.precision.membrane.frac  # type: ignore[misc]
+    first, second = resolved.precision.membrane.frac
     found = advice_for(resolved, saturation={"membrane": 0.05})
     assert found == ("saturation", 1, (f"precision.membrane.frac=[{first}, {second - 2}]",))
     fracs = resolved.precision.error.frac

@@ -136,5 +136,5 @@ def test_seeds_may_be_an_axis_or_an_option_but_not_both() -> None:
 )
 def test_requests_that_make_no_sense_are_refused(sweeps: list[str], options: dict[str, str], sentence: str) -> None:
     with pytest.raises(UserError, match=r".") as error:
-        parse_request(sweeps, **options)  # type: ignore[arg-type]
+        parse_request(sweeps, **options)
     assert sentence in str(error.value)

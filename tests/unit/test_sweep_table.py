@@ -99,17 +99,17 @@ def test_shares_are_of_the_values_that_were_formed() -> None:
         layers=(hidden, readout), deliver="synapse", credit="trace", update="immediate", momentum_shift=0
     )
     activity = Activity(totals, n_samples=1, n_applies=0, learning=True, synapse_lanes=2, trace_lanes=2)
-    shares = saturation_shares(activity, spec)  # type: ignore[arg-type]
+    shares = saturation_shares(activity, spec)
     assert shares == {
         "membrane": 3 / 12, "readout": 1 / 4, "trace": 3 / 6, "error": 3 / 12, "delta": None, "gradient": None,
         "weight": 4 / 10,
     }  # fmt: skip
-    assert underflow_share(activity, spec) == 2 / 8  # type: ignore[arg-type]
+    assert underflow_share(activity, spec) == 2 / 8
     spec.deliver = "neuron"
-    assert saturation_shares(activity, spec)["membrane"] == 3 / 4  # type: ignore[arg-type]
+    assert saturation_shares(activity, spec)["membrane"] == 3 / 4
     totals[2, 0, FIELD_INDEX["update_products"]] = 20  # of the applies
     totals[2, 0, FIELD_INDEX["sat_weight"]] = 1
     totals[0, 0, FIELD_INDEX["sat_gradient"]] = 2
     spec.update = "accumulate"
-    shares = saturation_shares(activity, spec)  # type: ignore[arg-type]
+    shares = saturation_shares(activity, spec)
     assert (shares["weight"], shares["gradient"]) == (5 / 20, 2 / 10)

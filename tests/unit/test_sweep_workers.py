@@ -115,7 +115,7 @@ def test_processes_end_with_the_one_that_started_them(folder: Path) -> None:
 
 def _wait_for(holds: object, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
+    while not holds():
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.05)
 
