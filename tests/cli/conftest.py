@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,3 +93,18 @@ def small(folder: Path) -> Path:
     path = folder / "small.toml"
     path.write_text(SMALL, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the rules of SMALL."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    assert main(["compare", str(folder / "small.toml"), "--quiet", "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished: Path, folder: Path) -> Path:
+    """A copy of it in the current folder."""
+    return Path(shutil.copytree(finished, folder / "run"))

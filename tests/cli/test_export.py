@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from neurochip.cli import main
 from neurochip.export import read_npz
 
-from .conftest import SMALL, Command
+from .conftest import Command
 
 IMAGES = ["synapse", "threshold", "surrogate_table", "exponential_table", "random_registers"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two rules."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
-    assert main(["compare", str(folder / "small.toml"), "--quiet", "--out", str(folder / "run")]) == 0
-    return folder / "run"
-
-
-@pytest.fixture
-def run(finished: Path, folder: Path) -> Path:
-    """A copy of it in the current folder."""
-    return Path(shutil.copytree(finished, folder / "run"))
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from neurochip._data import data_folder
-from neurochip.cli import main
 
-from .conftest import SMALL, Command
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
-    assert main(["compare", str(folder / "small.toml"), "--quiet", "--out", str(folder / "run")]) == 0
-    return folder / "run"
-
-
-@pytest.fixture
-def run(finished: Path, folder: Path) -> Path:
-    """A copy of it in the current folder."""
-    return Path(shutil.copytree(finished, folder / "run"))
+from .conftest import Command
 
 
 @pytest.fixture
