@@ -154,6 +154,18 @@ class Chip(FrozenModel):
         return self
 
     @property
+    def summary(self) -> dict[str, Any]:
+        """Name, microarchitecture, technology, clock, voltage and overflow mode, as documents state them."""
+        return {
+            "name": self.name,
+            "microarchitecture": self.microarchitecture,
+            "technology": self.technology.name,
+            "clock_mhz": self.clock_mhz,
+            "voltage_v": self.voltage_v,
+            "overflow": self.overflow,
+        }
+
+    @property
     def clock_mhz(self) -> float:
         return self.clock.value
 

@@ -164,12 +164,7 @@ def chip_section(chip: Chip, gates: Gates, pricers: Mapping[str, Pricer]) -> Num
         if chip.mesh is not None:
             notes.append(f"{rule}: on {pricer.n_cores()} of {chip.mesh.columns * chip.mesh.rows} cores")
     return {
-        "name": chip.name,
-        "microarchitecture": chip.microarchitecture,
-        "technology": chip.technology.name,
-        "clock_mhz": chip.clock_mhz,
-        "voltage_v": chip.voltage_v,
-        "overflow": chip.overflow,
+        **chip.summary,
         "provenance": [asdict(entry) for entry in chip.provenance],
         "gates": asdict(gates),
         "notes": notes,

@@ -124,14 +124,7 @@ def _document(
         "name": network.source.removeprefix("--network ").partition(" with --set")[0],
         "versions": {"neurochip": __version__},
         "experiment": tables,
-        "chip": {
-            "name": chip.name,
-            "microarchitecture": chip.microarchitecture,
-            "technology": chip.technology.name,
-            "clock_mhz": chip.clock_mhz,
-            "voltage_v": chip.voltage_v,
-            "overflow": chip.overflow,
-        },
+        "chip": chip.summary,
         "assumed": {
             "rates": list(asked.rates),
             "psi": asked.psi,

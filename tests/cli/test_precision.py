@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import signal
@@ -118,11 +117,9 @@ def test_ctrl_c_keeps_what_is_done(small: Path, folder: Path) -> None:
     assert not list((folder / "sweep").glob("points/.*"))
 
 
-needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="optuna is not installed")
 SEARCH = ("--sweep", f"{BITS}=4:8", "--sweep", "precision.weight.rounding=floor,stochastic", "--method", "optuna")
 
 
-@needs_optuna
 @pytest.mark.filterwarnings("default")
 def test_a_search_is_the_same_from_the_same_seed(call: Command, small: Path, folder: Path) -> None:
     words = ("precision", small, *SEARCH, "--points", "10", "--seeds", "1,2", "--workers", "1", "--quiet")

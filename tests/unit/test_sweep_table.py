@@ -49,7 +49,6 @@ def test_csv_writes_lists_and_truth_as_json_and_none_as_nothing() -> None:
     assert (second["a.frac"], second["a.flag"], second["point"], second["energy_pj"]) == ("", "0.5", "", "")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
 def test_parquet_has_the_same_rows(tmp_path: Path) -> None:
     import pyarrow.parquet
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import os
 import signal
@@ -141,9 +140,6 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
-
-
 @pytest.fixture
 def cluster() -> Iterator[str]:
     """The address of a Dask scheduler on this machine with two worker processes."""
@@ -173,7 +169,6 @@ def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
-@needs_dask
 @pytest.mark.filterwarnings("default")
 def test_a_dask_cluster_one_worker_killed_gives_the_bytes_of_one_process(folder: Path, cluster: str) -> None:
     listener = KillsDaskWorker()
@@ -182,7 +177,6 @@ def test_a_dask_cluster_one_worker_killed_gives_the_bytes_of_one_process(folder:
     assert files_of(folder / "dask") == files_of(folder / "serial")
 
 
-@needs_dask
 @pytest.mark.filterwarnings("default")
 def test_a_scheduler_that_does_not_answer_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurochip.sweep.cluster.CONNECT_S", 1)
