@@ -1,4 +1,4 @@
-"""neurochip: a simulator of a neuromorphic core that learns on the chip, bit for bit, with its cost.
+"""neurochip: a simulator of a neuromorphic core that learns on the chip, bit for bit, with its cost::
 
     import neurochip
     report = neurochip.learn({"task": {"steps": 20}, "learning": {"rule": "ottt-o", "epochs": 3}})

@@ -14,16 +14,16 @@ from neurochip._version import __version__
 from neurochip.activity import Activity
 from neurochip.break_even import flip_sentence
 from neurochip.chip import Chip
-from neurochip.fixed_point import QFormat
 from neurochip.microarch.interface import Gates
 from neurochip.network.resolve import rate_code
+from neurochip.network.rule_layers import rule_layers
+from neurochip.number_formats import formats_section, ranges_section
 from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer, history_section, numerics, ratios
 from neurochip.rules.presets import NO_LEARNING, Rule, find_rule
 from neurochip.run_notes import run_notes
 from neurochip.sensitivity import sensitivity
 from neurochip.setup import Run, Setup
-from neurochip.spec import CoreSpec
 from neurochip.training import Outcome, Recorded
 
 SCHEMA = "neurochip-report/1"
@@ -41,9 +41,15 @@ COST_KEYS = (
 )
 
 
-def build_report(setup: Setup, outcomes: Mapping[str, Outcome]) -> Numbers:
-    """Assemble the report; the same experiment and seed give the same content."""
-    results = [_result(setup, run, outcomes[run.key]) for run in setup.runs]
+def build_report(setup: Setup, outcomes: Mapping[str, Outcome], diagnoses: Mapping[str, Numbers]) -> Numbers:
+    """Assemble the report; the same experiment and seed give the same content.
+
+    Args:
+        setup: what was run.
+        outcomes: key of a run -> what became of it.
+        diagnoses: key of a run -> what limits it, where that was measured.
+    """
+    results = [{**_result(setup, run, outcomes[run.key]), "diagnosis": diagnoses.get(run.key)} for run in setup.runs]
     add_ratios(results)
     specs = {rule.name: setup.spec(rule) for rule in setup.rules}
     return {
@@ -139,7 +145,7 @@ def _task_section(setup: Setup) -> Numbers:
         "n_train": task.train.n_samples,
         "n_validation": task.validation.n_samples,
         "n_test": task.test.n_samples,
-        "events_per_sample": len(task.train.addresses) / max(1, task.train.n_samples),
+        "events_per_sample": task.train.n_events / max(1, task.train.n_samples),
         "provenance": provenance,
     }
 
@@ -209,7 +215,10 @@ def _result(setup: Setup, run: Run, outcome: Outcome) -> Numbers:
     if run.precision == "fixed":
         validation = [epoch.validation for epoch in outcome.epochs] if has_epochs else None
         target = setup.resolved.run.target_accuracy
-        result |= costs(setup.pricer(run.rule), outcome.recorded, validation, target)
+        pricer = setup.pricer(run.rule)
+        result |= costs(pricer, outcome.recorded, validation, target)
+        layers = rule_layers(setup.resolved, run.rule, setup.shapes)
+        result["ranges"] = ranges_section(pricer.spec, layers, setup.resolved.precision)
     return result
 
 
@@ -242,7 +251,7 @@ def costs(
         "per_sample": pricer.per_sample(last, recorded.subset, recorded.clocked),
         "per_sample_inference": pricer.per_sample(test, recorded.test_subset, recorded.test_clocked) if test else None,
         "numerics": numerics(last, pricer.spec),
-        "formats": _formats(pricer.spec),
+        "formats": formats_section(pricer.spec),
         "energy_to_accuracy": None
         if validation is None
         else pricer.energy_to_accuracy(recorded.epochs, validation, target_accuracy, recorded.subset),
@@ -262,29 +271,6 @@ def _area(pricer: Pricer) -> Numbers | None:
         "by_part": dict(area.by_part),
         "by_kind": dict(area.by_kind),
     }
-
-
-def _formats(spec: CoreSpec) -> dict[str, list[str]]:
-    """Formats per layer, such as s8.7: signed, 8 bits, 7 of them fractional."""
-    hidden = spec.layers[:-1]
-    formats = {
-        "weight": [str(QFormat(spec.weight_bits, layer.frac_weight, True)) for layer in spec.layers],
-        "membrane": [str(QFormat(spec.membrane_bits, layer.frac_potential, True)) for layer in hidden],
-        "readout": [str(QFormat(spec.readout_bits, spec.layers[-1].frac_potential, True))],
-    }
-    if spec.credit == "none":
-        return formats
-    formats["error"] = [str(QFormat(spec.error_bits, layer.frac_error, True)) for layer in spec.layers]
-    formats["surrogate"] = [str(QFormat(spec.surrogate_bits, spec.surrogate_bits, False))]
-    if spec.credit == "trace":
-        formats["trace"] = [
-            str(QFormat(spec.trace_bits, layer.frac_trace, False)) for layer in spec.layers if layer.keeps_trace
-        ]
-    if spec.credit == "unroll":
-        formats["delta"] = [str(QFormat(spec.delta_bits, layer.frac_error, True)) for layer in hidden]
-    if spec.update == "accumulate":
-        formats["gradient"] = [str(QFormat(spec.gradient_bits, layer.frac_gradient, True)) for layer in spec.layers]
-    return formats
 
 
 def add_ratios(results: Sequence[Numbers]) -> None:

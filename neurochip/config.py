@@ -143,6 +143,7 @@ class RunTable(Table):
     seed: int = Field(default=1, ge=0, lt=2**63)
     calibration_samples: int = Field(default=64, ge=1, le=100_000)
     activity_samples: int = Field(default=64, ge=0, le=100_000)
+    diagnosis_samples: int = Field(default=64, ge=0, le=100_000)
     target_accuracy: float = Field(default=0.9, gt=0.0, le=1.0)
 
     @field_validator("rules")
@@ -250,11 +251,20 @@ def load_experiment(
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: is not TOML ({error})") from error
     if network is not None:
-        tables["network"] = {**tables.get("network", {}), **network}
+        tables["network"] = _with_network(tables.get("network", {}), network)
     overrides = list(overrides)
     for text in overrides:
         _apply_override(tables, text)
     return parse_experiment(tables, source_of(path, overrides) if source is None else source)
+
+
+def _with_network(table: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    """`[network]` with the keys of another network: layers and a NIR graph exclude each other."""
+    other = "layers" if "nir" in network else "nir"
+    kept = {key: value for key, value in table.items() if key != other}
+    if "nir" in network and isinstance(table.get("nir"), Mapping):
+        return {**kept, **network, "nir": {**table["nir"], **network["nir"]}}
+    return {**kept, **network}
 
 
 def source_of(path: Path | None, overrides: Iterable[str] = ()) -> str:

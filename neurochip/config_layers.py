@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from neurochip.config_nir import NirTable
 from neurochip.config_table import Table
 
 INPUT_NAME = "input"
@@ -35,11 +36,11 @@ MapShape = Annotated[list[Positive], Field(min_length=3, max_length=3)]
 
 
 class LeakyLayer(Table):
-    """A layer whose state leaks: lambda = 1 - 2^-leak_shift, or leak_constant / 65536."""
+    """A layer whose state leaks: lambda = 1 - 2^-leak_shift, or leak_constant / 65536; at 65536 it does not leak."""
 
     kind: str
     leak_shift: Annotated[int, Field(ge=1, le=15)] | None = None
-    leak_constant: Annotated[int, Field(ge=0, le=65535)] | None = None
+    leak_constant: Annotated[int, Field(ge=0, le=65536)] | None = None
     bias: bool = True
 
     @model_validator(mode="after")
@@ -53,11 +54,13 @@ class SpikingLayer(LeakyLayer):
     """LIF neurons. An `add` further on finds the layer by its name.
 
     With `standardise` the weights of every neuron (conv2d: of every channel) have mean 0 and, times their number, the
-    variance gain^2. `spike_scale` is what its spikes count; it is folded into the weights that take them.
+    variance gain^2. `spike_scale` is what its spikes count; it is folded into the weights that take them. With
+    `comparator` "gt" a neuron fires above its threshold, else also at it.
     """
 
     threshold: float = Field(default=1.0, gt=0.0)
     reset: Literal["subtract", "zero"] = "subtract"
+    comparator: Literal["ge", "gt"] | None = None
     name: Annotated[str, Field(min_length=1)] | None = None
     standardise: bool = False
     gain: Scale = 1.0
@@ -161,11 +164,13 @@ class NetworkTable(Table):
     """`[network]`: layers first to last, the map of the input, and the spread of the initial weights.
 
     `input_shape` is [channels, height, width]; a task states it itself. `weight_std` has one value per layer with
-    weights; `head_std` and `feedback_std`, written by a run, one per hidden layer ("0", "1", ...).
+    weights; `head_std` and `feedback_std`, written by a run, one per hidden layer ("0", "1", ...). With `nir` the
+    layers and the initial weights come from a NIR graph.
     """
 
     layers: list[Layer] = Field(default_factory=_default_layers)
     input_shape: MapShape | None = None
+    nir: NirTable | None = None
     init_gain: float = Field(default=0.5, gt=0.0)
     weight_std: list[Annotated[float, Field(gt=0.0)]] | None = None
     head_std: dict[str, Annotated[float, Field(gt=0.0)]] | None = None

@@ -8,8 +8,27 @@ from pydantic import Field, model_validator
 
 from neurochip.config_table import Table
 
+AUTO = "auto"
+
 Frac = Annotated[int, Field(ge=0, le=24)]
-PerLayerFrac = Frac | list[Frac] | None
+FracOrAuto = Frac | Literal["auto"]
+PerLayerFrac = FracOrAuto | list[FracOrAuto] | None
+
+GIVEN, AUTOMATIC, DERIVED = "given", "automatic", "derived"
+# Where a frac is from: the experiment, calibration, another frac, or a rule of semantics section 1 that moved it.
+Origin = Literal[
+    "given",
+    "automatic",
+    "derived",
+    "raised to 4",
+    "raised to that of the events",
+    "bounded by the membrane",
+    "bounded by the readout",
+    "bounded by the next layers",
+]
+
+
+Quantiser = Literal["weight", "membrane", "surrogate", "trace", "error", "delta", "gradient", "readout"]
 
 
 class EventSignal(Table):
@@ -19,12 +38,22 @@ class EventSignal(Table):
 
 
 class WeightSignal(Table):
-    """Weights and biases. headroom: bits kept free above the calibrated range, for weights that grow."""
+    """Weights and biases. headroom: bits kept free above the calibrated range, for weights that grow.
+
+    By default one; with 2 bits, whose highest code is 1, minus two: else hardly any initial weight would not be 0.
+    """
 
     bits: int = Field(default=8, ge=2, le=16)
     frac: PerLayerFrac = None
     rounding: Literal["floor", "nearest", "stochastic"] = "stochastic"
-    headroom: int = Field(default=1, ge=0, le=8)
+    headroom: int | None = Field(default=None, ge=-8, le=8)
+
+    @property
+    def free_bits(self) -> int:
+        """The headroom that calibration keeps."""
+        if self.headroom is not None:
+            return self.headroom
+        return 1 if self.bits > 2 else -2
 
 
 class MembraneSignal(Table):
@@ -74,7 +103,7 @@ class ReadoutSignal(Table):
     """Readout sums z (default frac: that of the readout's weights)."""
 
     bits: int = Field(default=24, ge=8, le=31)
-    frac: Frac | None = None
+    frac: FracOrAuto | None = None
 
 
 class HeadFormats(Table):
@@ -86,14 +115,42 @@ class HeadFormats(Table):
     error: Frac
 
 
+class CalibratedFracs(Table):
+    """How the fracs of a signal came about, per layer; `magnitude` is what they have to hold, where it was measured.
+
+    An origin belongs to the frac beside it: it is void where the experiment has another frac by now.
+    """
+
+    frac: list[Frac]
+    origin: list[Origin]
+    magnitude: list[Annotated[float, Field(ge=0.0)]] | None = None
+
+
+class CalibratedTable(Table):
+    """What calibration did to every signal: of the layers of the network, of heads, and of feedback layers."""
+
+    weight: CalibratedFracs | None = None
+    membrane: CalibratedFracs | None = None
+    trace: CalibratedFracs | None = None
+    error: CalibratedFracs | None = None
+    readout: CalibratedFracs | None = None
+    head_weight: CalibratedFracs | None = None
+    head_trace: CalibratedFracs | None = None
+    head_error: CalibratedFracs | None = None
+    feedback: CalibratedFracs | None = None
+
+
 class PrecisionTable(Table):
     """`[precision]`: formats of all signals. `precision = "float"` runs the float twin alone.
 
-    `heads` and `feedback` are written by a run, per hidden layer ("0", "1", ...): formats of its head, and the frac of
-    the weights that carry feedback to it.
+    `quantisers`: the signals that the float twin quantises, at these formats (default: none).
+
+    `heads`, `feedback` and `calibrated` are written by a run: per hidden layer ("0", "1", ...) formats of its head, and
+    the frac of the weights that carry feedback to it; and how the formats came about.
     """
 
     arithmetic: Literal["fixed", "float", "float32"] = "fixed"
+    quantisers: list[Quantiser] | None = None
     event: EventSignal = EventSignal()
     weight: WeightSignal = WeightSignal()
     membrane: MembraneSignal = MembraneSignal()
@@ -105,6 +162,7 @@ class PrecisionTable(Table):
     readout: ReadoutSignal = ReadoutSignal()
     heads: dict[str, HeadFormats] | None = None
     feedback: dict[str, Frac] | None = None
+    calibrated: CalibratedTable | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +173,19 @@ class PrecisionTable(Table):
     def _delta_holds_error(self) -> PrecisionTable:
         if self.delta_bits < self.error.bits:
             raise ValueError(f"delta.bits = {self.delta_bits} must be at least error.bits = {self.error.bits}")
+        return self
+
+    @model_validator(mode="after")
+    def _quantisers_are_of_the_twin(self) -> PrecisionTable:
+        names = self.quantisers or []
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"quantisers holds {twice[0]!r} twice; allowed is every signal once")
+        if names and self.arithmetic == "fixed":
+            raise ValueError(
+                f"quantisers = {names} is not allowed with arithmetic = 'fixed', which quantises every signal; allowed "
+                "is arithmetic = 'float' or 'float32'"
+            )
         return self
 
     @property

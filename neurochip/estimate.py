@@ -188,7 +188,7 @@ def _ends(network: NamedNetwork, listener: Listener) -> tuple[int, int, float | 
     listener.message(f"loading task {experiment.task.name}")
     task = load_task(task_settings(experiment), network.base_dir, experiment.run.seed, listener.message)
     cells = max(1, task.train.n_samples * task.n_steps * task.n_inputs)
-    rate = len(task.train.addresses) / cells
+    rate = task.train.n_events / cells
     return task.n_inputs, len(task.classes), rate, sensor_map(task.sensor_size)
 
 

@@ -18,23 +18,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.errors import UserError
-from neurochip.events import MAX_TIME_US, Recordings, SensorSize, check_offsets, check_sensor_size
+from neurochip.events import (
+    MAX_TIME_US,
+    Recordings,
+    SensorSize,
+    Window,
+    check_offsets,
+    check_sensor_size,
+    check_window,
+)
 
 EVENT_DATASETS = ("x", "y", "p")
 
 
 def read_splits(path: str | Path) -> tuple[str, ...]:
     """Return the names of the splits (top-level groups that hold `offsets` and `labels`) of an event file."""
+    with opened(path) as file:
+        return splits_of(file)
+
+
+def splits_of(file: Any) -> tuple[str, ...]:
+    """Return the names of the splits of an open event file."""
     import h5py
 
-    with _opened(path) as file:
-        groups = [name for name, item in file.items() if isinstance(item, h5py.Group)]
-        return tuple(name for name in groups if "offsets" in file[name] and "labels" in file[name])
+    groups = [name for name, item in file.items() if isinstance(item, h5py.Group)]
+    return tuple(name for name in groups if "offsets" in file[name] and "labels" in file[name])
 
 
 def read_text_attributes(path: str | Path) -> dict[str, str]:
     """Return the root attributes that are text, such as `title` and `license`."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return {key: value for key, value in file.attrs.items() if isinstance(value, str)}
 
 
@@ -44,24 +57,15 @@ def read_recordings(path: str | Path, split: str, sensor_size: SensorSize | None
     `sensor_size` (width, height, polarities) replaces the file's root attribute of that name. Raises UserError for a
     missing, damaged or ill-formed file, naming the file, the data set and what is allowed.
     """
-    with _opened(path) as file:
-        size = _sensor_size(file, sensor_size)
-        group = _split_group(file, split)
-        time_name = "t" if "t" in group else "dt"
-        n_events = _declared_length(group, "x", allow_bool=False)
-        for name in ("y", "p", time_name):
-            length = _declared_length(group, name, allow_bool=name == "p")
-            if length != n_events:
-                raise UserError(f"{split}/{name} has {length} entries; it must have as many as {split}/x, {n_events}")
-        n_samples = _declared_length(group, "labels", allow_bool=False)
-        n_offsets = _declared_length(group, "offsets", allow_bool=False)
-        if n_offsets != n_samples + 1:
-            raise UserError(f"{split}/offsets has {n_offsets} entries; {n_samples} labels ask for {n_samples + 1}")
+    with opened(path) as file:
+        size = sensor_size_of(file, sensor_size)
+        group = split_group(file, split)
+        time_name, _ = check_declared(group, split)
         arrays = {name: group[name][:] for name in (*EVENT_DATASETS, time_name, "offsets", "labels")}
         try:
             if time_name == "dt":
-                arrays["t"] = _times_from_differences(arrays.pop("dt"), arrays["offsets"])
-            return Recordings(**arrays, sensor_size=size)
+                arrays["t"] = times_from_differences(arrays.pop("dt"), arrays["offsets"])
+            return Recordings(**arrays, sensor_size=size, window_us=window_of(file))
         except UserError as error:
             raise UserError(f"{split}/{error}") from None
 
@@ -80,10 +84,15 @@ def write_recordings(
     sizes = {recordings.sensor_size for recordings in splits.values()}
     if len(sizes) != 1:
         raise UserError(f"{target}: sensor_size of the splits is {sorted(sizes)}; all splits must share one")
+    windows = {recordings.window_us for recordings in splits.values()}
+    if len(windows) != 1:
+        raise UserError(f"{target}: window_us of the splits is {sorted(map(str, windows))}; all splits must share one")
+    window = windows.pop()
+    own = {"sensor_size": np.array(sizes.pop())} | ({} if window is None else {"window_us": np.array(window)})
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with h5py.File(temporary, "w") as file:
-            file.attrs.update({"time_unit": "microsecond", **(attrs or {}), "sensor_size": np.array(sizes.pop())})
+            file.attrs.update({"time_unit": "microsecond", **(attrs or {}), **own})
             for split, recordings in splits.items():
                 for name in (*EVENT_DATASETS, "t", "offsets", "labels"):
                     values = getattr(recordings, name)
@@ -96,7 +105,7 @@ def write_recordings(
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def opened(path: str | Path) -> Iterator[Any]:
     """Open an HDF5 file and name it in every error that its content causes."""
     import h5py
 
@@ -107,14 +116,16 @@ def _opened(path: str | Path) -> Iterator[Any]:
         with h5py.File(place, "r") as file:
             yield file
     except UserError as error:
-        raise UserError(f"{place}: {error}") from None
+        named = str(error).startswith(f"{place}: ")  # by the same file opened inside
+        raise (error if named else UserError(f"{place}: {error}")) from None
     # h5py reports damage as any of these, depending on where in the file it is.
     except (OSError, RuntimeError, KeyError, MemoryError) as error:
         detail = str(error).strip("'\"") or type(error).__name__
         raise UserError(f"{place}: task.path must name a readable HDF5 event file ({detail})") from error
 
 
-def _sensor_size(file: Any, override: SensorSize | None) -> SensorSize:
+def sensor_size_of(file: Any, override: SensorSize | None) -> SensorSize:
+    """Return `override`, the size that task.sensor_size asks for, or that of an open event file."""
     if override is not None:
         return check_sensor_size(override, "task.sensor_size")
     if "sensor_size" not in file.attrs:
@@ -122,7 +133,13 @@ def _sensor_size(file: Any, override: SensorSize | None) -> SensorSize:
     return check_sensor_size(file.attrs["sensor_size"], "root attribute sensor_size")
 
 
-def _split_group(file: Any, split: str) -> Any:
+def window_of(file: Any) -> Window | None:
+    """Return the window that all recordings of an open event file span, if it says one."""
+    return check_window(file.attrs["window_us"], "root attribute window_us") if "window_us" in file.attrs else None
+
+
+def split_group(file: Any, split: str) -> Any:
+    """Return the group of a split of an open event file; raises UserError if it lacks what a split needs."""
     import h5py
 
     if not isinstance(file.get(split), h5py.Group):
@@ -136,6 +153,21 @@ def _split_group(file: Any, split: str) -> Any:
     if missing:
         raise UserError(f"{split} lacks {', '.join(missing)}; a split needs x, y, p, t or dt, offsets and labels")
     return group
+
+
+def check_declared(group: Any, split: str) -> tuple[str, int]:
+    """Return whether a split stores "t" or "dt", and its declared number of events; UserError before any is read."""
+    time_name = "t" if "t" in group else "dt"
+    n_events = _declared_length(group, "x", allow_bool=False)
+    for name in ("y", "p", time_name):
+        length = _declared_length(group, name, allow_bool=name == "p")
+        if length != n_events:
+            raise UserError(f"{split}/{name} has {length} entries; it must have as many as {split}/x, {n_events}")
+    n_samples = _declared_length(group, "labels", allow_bool=False)
+    n_offsets = _declared_length(group, "offsets", allow_bool=False)
+    if n_offsets != n_samples + 1:
+        raise UserError(f"{split}/offsets has {n_offsets} entries; {n_samples} labels ask for {n_samples + 1}")
+    return time_name, n_events
 
 
 def _declared_length(group: Any, name: str, allow_bool: bool) -> int:
@@ -158,7 +190,7 @@ def _declared_length(group: Any, name: str, allow_bool: bool) -> int:
     return length
 
 
-def _times_from_differences(differences: NDArray[Any], offsets: NDArray[Any]) -> NDArray[np.int64]:
+def times_from_differences(differences: NDArray[Any], offsets: NDArray[Any]) -> NDArray[np.int64]:
     """Return t, the running sum of dt within each sample."""
     # One running sum serves all samples, so the sum over all of them must fit 64 bits.
     if np.abs(differences.astype(np.float64)).sum() >= 2.0**62:

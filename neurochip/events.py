@@ -25,6 +25,7 @@ MAX_TIME_US = 2**47
 """Largest |t| of an event (4 years): a difference of two times, times 32767 steps, stays inside 64 bits."""
 
 SensorSize = tuple[int, int, int]
+Window = tuple[int, int]
 
 
 class SampleEvents(NamedTuple):
@@ -49,12 +50,27 @@ def check_sensor_size(value: Any, key: str = "sensor_size") -> SensorSize:
     return width, height, polarities
 
 
+def check_window(value: Any, key: str = "window_us") -> Window:
+    """Return `value` as (first, last) microsecond; raises UserError unless first <= last within MAX_TIME_US."""
+    items = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    allowed = f"{key} = {items!r} must be two integers, first <= last, between -{MAX_TIME_US} and {MAX_TIME_US}"
+    if not isinstance(items, Sequence) or isinstance(items, str) or len(items) != 2:
+        raise UserError(allowed)
+    if any(isinstance(item, bool) or not isinstance(item, int | np.integer) for item in items):
+        raise UserError(allowed)
+    first, last = (int(item) for item in items)
+    if not -MAX_TIME_US <= first <= last <= MAX_TIME_US:
+        raise UserError(allowed)
+    return first, last
+
+
 @dataclass(frozen=True, eq=False)
 class Recordings:
     """Recordings of an event sensor, concatenated: sample i is `offsets[i]` to `offsets[i + 1]` of x, y, p and t.
 
     x, y: pixel coordinates; p: polarity, 1 = ON; t: microseconds, not decreasing within a sample; labels: as the
-    data set gives them; sensor_size: (width, height, polarities). Raises UserError, naming the array, otherwise.
+    data set gives them; sensor_size: (width, height, polarities); window_us: first and last microsecond that all
+    recordings span, or None: each spans its own events. Raises UserError, naming the array, otherwise.
     """
 
     x: NDArray[np.int16]
@@ -64,6 +80,7 @@ class Recordings:
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
     sensor_size: SensorSize
+    window_us: Window | None = None
 
     def __post_init__(self) -> None:
         width, height, polarities = check_sensor_size(self.sensor_size)
@@ -75,7 +92,11 @@ class Recordings:
             _check_range(name, values, 0, high, f" for sensor_size {size}")
             object.__setattr__(self, name, values.astype(np.uint8 if name == "p" else np.int16, copy=False))
         times = _integers("t", self.t, n_events)
-        _check_range("t", times, -MAX_TIME_US, MAX_TIME_US, " microseconds")
+        if self.window_us is None:
+            _check_range("t", times, -MAX_TIME_US, MAX_TIME_US, " microseconds")
+        else:
+            object.__setattr__(self, "window_us", check_window(self.window_us))
+            _check_range("t", times, *self.window_us, " microseconds, the window_us of the recordings")
         labels = _integers("labels", self.labels)
         _check_range("labels", labels, -(2**31), 2**31 - 1)
         offsets = check_offsets("offsets", self.offsets, len(labels) + 1, n_events)
@@ -107,7 +128,7 @@ class Recordings:
         chosen = _sample_indices(indices, self.n_samples)
         positions, offsets = _gather(self.offsets, chosen)
         x, y, p, t = (getattr(self, name)[positions] for name in ("x", "y", "p", "t"))
-        return Recordings(x, y, p, t, offsets, self.labels[chosen], self.sensor_size)
+        return Recordings(x, y, p, t, offsets, self.labels[chosen], self.sensor_size, self.window_us)
 
     def crop(self, width: int, height: int) -> Recordings:
         """Return the events in the middle `width` x `height` pixels (the lower corner rounded down), moved to 0, 0.
@@ -125,15 +146,24 @@ class Recordings:
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         offsets = np.concatenate([[0], np.cumsum(inside)])[self.offsets]
         size = (width, height, polarities)
-        return Recordings(x[inside], y[inside], self.p[inside], self.t[inside], offsets, self.labels, size)
+        taken = x[inside], y[inside], self.p[inside], self.t[inside]
+        return Recordings(*taken, offsets, self.labels, size, self.window_us)
 
     def sha256(self) -> str:
-        """Return the SHA-256 (hex) of sensor size, offsets, labels, x, y, p, t as little-endian integers."""
-        digest = hashlib.sha256(repr(self.sensor_size).encode())
-        layout = {"offsets": "<i8", "labels": "<i8", "x": "<i2", "y": "<i2", "p": "u1", "t": "<i8"}
-        for name, code in layout.items():
+        """Return the SHA-256 (hex) of sensor size, window, offsets, labels, x, y, p, t as little-endian integers."""
+        digest = content_digest(self.sensor_size, self.window_us)
+        for name, code in CONTENT_LAYOUT.items():
             digest.update(np.ascontiguousarray(getattr(self, name), dtype=code).data)
-        return digest.hexdigest()
+        return str(digest.hexdigest())
+
+
+CONTENT_LAYOUT = {"offsets": "<i8", "labels": "<i8", "x": "<i2", "y": "<i2", "p": "u1", "t": "<i8"}
+"""What the hash of recordings goes over after their sensor size, and in which integers."""
+
+
+def content_digest(sensor_size: SensorSize, window_us: Window | None) -> Any:  # hashlib has no name for its type
+    """Return the beginning of the hash of recordings; their arrays follow in the order of CONTENT_LAYOUT."""
+    return hashlib.sha256(repr(sensor_size if window_us is None else (sensor_size, window_us)).encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +208,15 @@ class EventDataset:
         """Number of samples."""
         return len(self.labels)
 
+    @property
+    def n_events(self) -> int:
+        """Number of entries of `addresses`."""
+        return len(self.addresses)
+
+    def chunk(self, indices: NDArray[np.integer[Any]]) -> tuple[EventDataset, NDArray[np.integer[Any]]]:
+        """Return a data set in memory and where in it the samples `indices` lie."""
+        return self, indices
+
     def sample(self, index: int) -> SampleEvents:
         """Return one sample: its step offsets, counted from 0, and views of its addresses and magnitudes."""
         steps = self.step_offsets[index * self.n_steps : (index + 1) * self.n_steps + 1]
@@ -191,6 +230,10 @@ class EventDataset:
         positions, offsets = _gather(self.step_offsets, rows)
         taken = self.addresses[positions], self.magnitudes[positions]
         return EventDataset(offsets, *taken, self.labels[chosen], self.n_inputs, self.n_steps)
+
+    def subset(self, indices: ArrayLike) -> EventDataset:
+        """Return the samples `indices`, in that order; like `take`, unless the events lie in a file."""
+        return self.take(indices)
 
     def counts(self) -> NDArray[np.int32]:
         """Return the summed magnitudes per sample and address, dense int32 [n_samples, n_inputs]."""

@@ -140,6 +140,7 @@ def _run(
     source: str,
 ) -> Report:
     _check_engine(engine)
+    from neurochip.network.nir_report import import_files
     from neurochip.report.json_file import write_report_json
     from neurochip.setup import prepare_setup
 
@@ -150,16 +151,17 @@ def _run(
     directory = RunDirectory(out if out is not None else RunDirectory.default_path(setup.name))
     if experiment.run.tune:
         setup = _tuned(setup, directory, listener)
-    directory.open(setup.resolved)
+    directory.open(setup.resolved, lambda: import_files(setup, listener))
     listener.message(f"run directory: {directory.path}")
     if directory.is_finished:
         return _finished(directory, listener)
     outcomes = _train_all(setup, directory, listener)
     directory.write_activity({key: outcome for key, outcome in outcomes.items() if outcome.test_activity is not None})
     from neurochip.comparison import build_report
+    from neurochip.diagnosis.of_setup import diagnose_learned
     from neurochip.report.html import write_report_html
 
-    data = build_report(setup, outcomes)
+    data = build_report(setup, outcomes, diagnose_learned(setup, directory.state, listener.message))
     write_report_html(data, directory.path / REPORT_HTML, command)
     write_report_json(data, directory.path / REPORT_JSON)
     return Report(data, directory.path)
@@ -208,12 +210,13 @@ def _train_all(setup: Setup, directory: RunDirectory | None, listener: Listener)
     outcomes = workers.run({run.key: setup.job(run, None, directory, workers.stop, listener) for run in learning})
     loading = [run for run in setup.runs if run.rule.group == NO_LEARNING]
     if loading:
-        teacher = outcomes.get(setup.teacher.key)
-        if teacher is None:
+        teacher = outcomes.get(setup.teacher.key) if setup.imported is None else None
+        if teacher is None and setup.imported is None:  # an imported network has learned already
             teacher = workers.run(
                 {setup.teacher.key: setup.job(setup.teacher, None, directory, workers.stop, listener)}
             )[setup.teacher.key]
-        jobs = {run.key: setup.job(run, teacher.weights, directory, workers.stop, listener) for run in loading}
+        weights = teacher.weights if teacher is not None else None
+        jobs = {run.key: setup.job(run, weights, directory, workers.stop, listener) for run in loading}
         outcomes |= workers.run(jobs)
     return outcomes
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -25,8 +24,9 @@ class FloatTwin:
 
     @property
     def registers(self) -> NDArray[Any]:
-        """No random registers."""
-        return np.zeros((0, 0), dtype=np.uint32)
+        """Copy of the random registers of quantised weights, [n_layers, rng_lanes]; empty without quantisers."""
+        registers: NDArray[Any] = self._core.registers.copy()
+        return registers
 
     @property
     def velocities(self) -> list[NDArray[Any]]:
@@ -36,9 +36,10 @@ class FloatTwin:
     def restore(
         self, weights: Sequence[NDArray[Any]], registers: NDArray[Any], velocities: Sequence[NDArray[Any]] = ()
     ) -> None:
-        """Put back weights and velocities saved between epochs."""
+        """Put back weights, random registers and velocities saved between epochs."""
         for view, values in zip(self._core.weights, weights, strict=True):
             view[...] = values
+        self._core.registers[...] = registers
         for view, values in zip(self._core.velocities, velocities, strict=False):
             view[...] = values
 

@@ -62,7 +62,7 @@ class Tasks:
         task = load_task(settings, network.base_dir, experiment.run.seed, self._listener.message)
         cells = max(1, task.train.n_samples * task.n_steps * task.n_inputs)
         input_map = sensor_map(task.sensor_size) if uses_map(experiment) else None
-        return task.n_inputs, len(task.classes), len(task.train.addresses) / cells, input_map
+        return task.n_inputs, len(task.classes), task.train.n_events / cells, input_map
 
 
 def price_point(network: NamedNetwork, asked: Asked, settings: Mapping[str, Any], tasks: Tasks) -> Numbers:

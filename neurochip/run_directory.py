@@ -9,6 +9,7 @@ report.json, report.html
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -76,8 +77,10 @@ class RunDirectory:
             raise self._holds_another()
         return rates
 
-    def open(self, resolved: Experiment) -> None:
+    def open(self, resolved: Experiment, files: Callable[[], Mapping[str, bytes]] = dict) -> None:
         """Create the directory, or continue in it if it holds the same experiment.
+
+        `files` makes what belongs to the experiment, by name; a new directory gets them before the experiment.
 
         Raises:
             UserError: if it holds something else.
@@ -92,6 +95,8 @@ class RunDirectory:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for name, content in files().items():
+                _write_atomically(self.path / name, functools.partial(_write_bytes, content))
             _write_atomically(self.path / EXPERIMENT, lambda part: part.write_bytes(tomli_w.dumps(tables).encode()))
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); give --out a writable one") from error
@@ -269,6 +274,10 @@ def read_experiment_tables(directory: Path) -> dict[str, Any]:
 def read_experiment(directory: Path) -> Experiment:
     """Read and check the resolved experiment of a run directory."""
     return parse_experiment(read_experiment_tables(directory), str(directory / EXPERIMENT))
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

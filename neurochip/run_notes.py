@@ -33,7 +33,13 @@ def run_notes(setup: Setup) -> list[str]:
     immediate = [rule.name for rule in setup.rules if rule.update == "immediate"]
     if setup.resolved.learning.momentum_shift and immediate:
         notes.append(f"{', '.join(immediate)}: without momentum, as these rules keep no gradients.")
-    if any(rule.group == NO_LEARNING for rule in setup.rules):
+    infers = any(rule.group == NO_LEARNING for rule in setup.rules)
+    if infers and setup.imported is not None:
+        notes.append(
+            "infer runs the weights of the NIR graph, rounded to the chip's weight format; its cost is a pass over the "
+            "training samples without learning, and the base of the ratios to inference."
+        )
+    elif infers:
         notes.append(
             "infer loads weights trained off the chip by the float twin of bptt, rounded to the chip's weight format; "
             "its cost is a pass over the training samples without learning, and the base of the ratios to inference."

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from neurochip.chip import Chip, list_chips, load_chip
 from neurochip.config import Experiment
 from neurochip.config_precision import HeadFormats
+from neurochip.core.float_formats import Quantisers
 from neurochip.errors import UserError
 from neurochip.float_twin import FloatTwin
 from neurochip.listener import Listener
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.registry import microarchitecture
 from neurochip.network.calibrate import Prepared, integer_weights, prepare
+from neurochip.network.nir_experiment import initial_weights, stored, with_nir
+from neurochip.network.nir_imported import Imported
 from neurochip.network.resolve import Lanes, core_spec, float_spec, halvings_of, learned_together, learning_rate_of
 from neurochip.network.rule_layers import rule_layers
 from neurochip.network.shape import LayerShape, layer_shapes, sensor_map, uses_map
@@ -30,12 +33,14 @@ from neurochip.spec import CoreSpec
 from neurochip.stream import SampleStream
 from neurochip.stream_training import train_on_stream
 from neurochip.tasks import TaskData, load_task
+from neurochip.tasks.registry import Loader
 from neurochip.training import CHUNK_SAMPLES, Core, Outcome, Training, train
 
 if TYPE_CHECKING:
     from neurochip.run_directory import RunDirectory
 
 TEACHER = "bptt"
+TEACHER_KEY = "teacher"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Setup:
     shapes: tuple[LayerShape, ...]
     prepared: Prepared
     engine: str
+    imported: Imported | None = None  # the NIR graph that the network comes from
 
     @property
     def name(self) -> str:
@@ -85,10 +91,11 @@ class Setup:
 
     @property
     def teacher(self) -> Run:
-        """The float BPTT whose weights `infer` loads."""
+        """The float BPTT whose weights `infer` loads; nothing of it is quantised."""
         kind = "float32" if self.resolved.precision.arithmetic == "float32" else "float"
         rule = find_rule(TEACHER)
-        key = self._key(rule, kind) if rule in self.rules else "teacher"
+        is_run = rule in self.rules and not self.resolved.precision.quantisers
+        key = self._key(rule, kind) if is_run else TEACHER_KEY
         return Run(rule, kind, key)
 
     @property
@@ -132,7 +139,8 @@ class Setup:
 
             dtype = "float32" if run.arithmetic == "float32" else "float64"
             halvings = halvings_of(self.resolved, epoch)
-            real_spec = float_spec(self.resolved, run.rule, self.shapes, self.prepared.fracs, halvings)
+            quantisers = self._quantisers(run, epoch)
+            real_spec = float_spec(self.resolved, run.rule, self.shapes, self.prepared.fracs, halvings, quantisers)
             return FloatTwin(FloatCore(real_spec, real, dtype))
         spec = self.spec(run.rule, epoch)
         integers = integer_weights(spec, real)
@@ -143,6 +151,13 @@ class Setup:
         from neurochip.core.engine import Engine
 
         return Engine(spec, integers)
+
+    def _quantisers(self, run: Run, epoch: int) -> Quantisers | None:
+        """What a run of the float twin quantises, at the formats of the integer core; the teacher nothing."""
+        names = self.resolved.precision.quantisers
+        if not names or run.key == TEACHER_KEY:
+            return None
+        return Quantisers(tuple(names), self.spec(run.rule, epoch))
 
     def job(
         self,
@@ -194,25 +209,32 @@ def _import_kernels(run: Run, engine: str) -> None:
 
 
 def prepare_setup(
-    experiment: Experiment, rules: Sequence[Rule], base_dir: Path, engine: str, listener: Listener
+    experiment: Experiment,
+    rules: Sequence[Rule],
+    base_dir: Path,
+    engine: str,
+    listener: Listener,
+    load: Loader = load_task,
 ) -> Setup:
     """Load the task and the chip, draw the weights, calibrate the formats, and check that every rule fits the chip.
+
+    `load` gets the task; one that keeps what it loaded gives the same.
 
     Raises:
         UserError: for anything that cannot run, before anything is written.
     """
-    experiment = with_chip_file(experiment, base_dir)
+    experiment, imported = with_nir(with_chip_file(experiment, base_dir), base_dir)
     chip = chip_of(experiment)
     if engine == "reference":
         _say_what_is_not_clocked(chip, listener)
     listener.message(f"loading task {experiment.task.name}")
-    task = load_task(task_settings(experiment), base_dir, experiment.run.seed, listener.message)
+    task = load(task_settings(experiment), base_dir, experiment.run.seed, listener.message)
     shapes = layer_shapes(experiment, task.n_inputs, len(task.classes), sensor_map(task.sensor_size))
     listener.message("calibrating formats (the first start compiles for about a minute)")
-    prepared = prepare(experiment, shapes, task.train, rules)
+    prepared = prepare(experiment, shapes, task.train, rules, initial_weights(imported, shapes, task.classes))
     gates = Gates(experiment.chip.gate_zero_trace, experiment.chip.gate_zero_error, experiment.chip.gate_zero_surrogate)
     resolved = _resolved(experiment, rules, prepared, task, base_dir)
-    setup = Setup(experiment, resolved, tuple(rules), task, chip, gates, shapes, prepared, engine)
+    setup = Setup(experiment, resolved, tuple(rules), task, chip, gates, shapes, prepared, engine, imported)
     _ = setup.stream  # a drift may be one that changes nothing
     for rule in rules:
         setup.spec(rule, resolved.learning.epochs - 1)  # a halved rate may be one that no shift realises
@@ -298,7 +320,10 @@ def _resolved(
         str(index): HeadFormats.model_validate(head._asdict()) for index, head in fracs.heads.items()
     } or None
     signals["feedback"] = {str(index): frac for index, frac in fracs.feedback.items()} or None
-    network: dict[str, Any] = {"weight_std": list(prepared.weight_std)}
+    if prepared.calibrated is not None:  # else that of the run which resolved this experiment, if it was one
+        signals["calibrated"] = prepared.calibrated
+    experiment = stored(experiment)
+    network: dict[str, Any] = {"weight_std": list(prepared.weight_std)} if prepared.weight_std else {}
     network |= {
         key: {str(index): std for index, std in found.items()}
         for key, found in (("head_std", prepared.head_std), ("feedback_std", prepared.feedback_std))

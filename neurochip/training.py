@@ -285,7 +285,8 @@ def _epoch(core: Core, training: Training, epoch: int, subset_size: int) -> tupl
         chunk = order[start : start + size]
         probe = [int(p) - start for p in chosen if start <= p < start + size]
         end = start + size >= len(order)
-        done.add(data, chunk, probe, core.run(data, chunk, learn=training.learn, end_of_epoch=end, probe=probe))
+        part, at = data.chunk(chunk)
+        done.add(part, at, probe, core.run(part, at, learn=training.learn, end_of_epoch=end, probe=probe))
         training.listener.advance(training.key, len(chunk))
     has_validation = training.task.validation.n_samples > 0
     validation = evaluate(core, training.task.validation, training).accuracy if has_validation else None
@@ -301,5 +302,6 @@ def evaluate(core: Core, data: EventDataset, training: Training, chosen: NDArray
             raise Interrupted
         chunk = np.arange(start, min(start + size, data.n_samples))
         probe = [int(p) - start for p in chosen if start <= p < start + size]
-        done.add(data, chunk, probe, core.run(data, chunk, learn=False, end_of_epoch=False, probe=probe))
+        part, at = data.chunk(chunk)
+        done.add(part, at, probe, core.run(part, at, learn=False, end_of_epoch=False, probe=probe))
     return Evaluation(done.accuracy, done.activity, joined(chosen, done.parts), done.clocked)

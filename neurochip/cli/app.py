@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from neurochip._version import __version__
-from neurochip.cli import cost, diagnose, export, learn_compare, lists, precision, report, validate
+from neurochip.cli import convert, cost, diagnose, export, learn_compare, lists, precision, report, validate
 from neurochip.errors import UserError
 
 NAME = "neurochip"
@@ -36,6 +36,7 @@ app.command("report")(report.report)
 app.command("cost")(cost.cost)
 app.command("precision")(precision.precision)
 app.command("diagnose")(diagnose.diagnose)
+app.command("convert")(convert.convert)
 app.command("export")(export.export)
 app.command("chips")(lists.chips)
 app.command("tasks")(lists.tasks)

@@ -14,11 +14,11 @@ def export(
         str,
         typer.Option(
             "--format",
-            metavar="npz|c|readmemh",
-            help="numpy arrays, a C99 header, or one hex image per memory of an ottt_core chip.",
+            metavar="npz|c|readmemh|nir",
+            help="numpy arrays, a C99 header, one hex image per memory of an ottt_core chip, or a NIR graph.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to, new or empty.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to, new or empty; with nir also FILE.nir.")],
     rule: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which rule, where the run compared several.")
     ] = None,
@@ -32,6 +32,6 @@ def export(
     from neurochip.export.formats import check_folder, check_format
 
     check_format(output_format)
-    check_folder(out, run)
+    check_folder(out, run, output_format)
     for path in export_files(load_learned(run, rule), output_format, out):
         typer.echo(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ from neurochip.cli import options
 from neurochip.cli.options import RunOptions, overrides_of
 
 if TYPE_CHECKING:
+    from neurochip.config import Experiment
+    from neurochip.sweep.request import SweepRequest
     from neurochip.sweep.run import SweepPoint
 
 INTERRUPTED = 130
@@ -37,6 +41,19 @@ def precision(
             "random; or a search of --points for more accuracy with less energy and area.",
         ),
     ] = "grid",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="experiment|float",
+            help="Where one-at-a-time starts: the experiment, or its float twin, into which it puts the quantiser of "
+            "one signal at a time; --sweep then varies formats alone, and may be left out.",
+        ),
+    ] = "experiment",
+    twin: Annotated[
+        bool,
+        typer.Option("--twin", help="Also run the float twin of the points, as the ceiling of what formats can reach."),
+    ] = False,
     seeds: Annotated[
         str | None,
         typer.Option(metavar="1,2,3|1:3", help="Run every point with each of these seeds. [default: run.seed]"),
@@ -73,7 +90,7 @@ def precision(
 
     if scheduler is not None and workers is not None:
         raise UserError(f"--workers {workers}: cannot be given with --scheduler, whose workers do the work")
-    request = parse_request(sweep or [], method, seeds, points, draw)
+    request = parse_request(sweep or [], method, seeds, points, draw, start, twin)
     chosen = RunOptions(experiment, overrides_of(settings, chip), None, None, "fast", as_json, quiet, network)
     base = chosen.load()
     folder = out if out is not None else Path("sweeps") / (base.run.name or base.task.name)
@@ -88,24 +105,26 @@ def precision(
                 n_workers=workers if workers is not None else os.cpu_count() or 1,
                 scheduler=scheduler,
                 listener=progress,
+                command=shlex.join(["neurochip", *sys.argv[1:]]),
             )
-            progress.message(f"sweep: {folder}")
     except KeyboardInterrupt:
         typer.echo("neurochip: interrupted; the same command continues with the points that are missing", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    _print(found, as_json)
+    _print(found, base, request, as_json)
+    progress.message(f"sweep: {folder / 'sweep.html'}")
 
 
-def _print(points: list[SweepPoint], as_json: bool) -> None:
+def _print(points: list[SweepPoint], base: Experiment, request: SweepRequest, as_json: bool) -> None:
     from neurochip.sweep.table import rows_of
 
-    rows = rows_of(points)
     if as_json:
+        rows = rows_of(points)
         document = {"schema": SCHEMA, "rows": rows}
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
 
     from neurochip.sweep.console import print_sweep
+    from neurochip.sweep.summary import summary_of
 
-    print_sweep(points, Console())
+    print_sweep(summary_of(points, base, request.strategy), Console())

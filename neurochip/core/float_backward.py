@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from neurochip.core._jit import jit
+from neurochip.core.float_grid import DELTA, ERROR, ERROR_NEAREST, GRADIENT, TRACE, WEIGHT
 from neurochip.core.float_maps import add_map_outer, add_map_outer_trace, map_product
+from neurochip.core.float_quantise import (
+    apply_on_grid,
+    carry_on_grid,
+    finish_step,
+    follow_on_grid,
+    hidden_errors_on_grid,
+    rounded,
+    weight_range,
+)
 from neurochip.core.float_rows import add_bias_outer, add_outer, add_outer_trace, clear, product
 from neurochip.core.float_state import BACK, FORMED, MEMO, POTENTIAL, PSI, SIGNAL, SINCE_APPLY, State
 from neurochip.core.float_tables import (
@@ -48,8 +58,11 @@ from neurochip.core.float_tables import (
 
 
 @jit
-def add_error(net: Network, state: State, path: Array, t: int, size: Array) -> None:
-    """totals_i += event_scale X_i' along one connection, the consumer's signal being that of step t + delay."""
+def add_error(net: Network, state: State, path: Array, t: int, size: Array, unit: float) -> None:
+    """totals_i += event_scale X_i' along one connection, the consumer's signal being that of step t + delay.
+
+    unit: codes per 1 to which event_scale X is rounded; 0: it is not.
+    """
     of, shape = net.sizes[path[CONSUMER]], net.shapes[path[CONSUMER]]
     low, n, start = of[OUTPUT_AT], of[COLUMNS], of[WEIGHT_AT]
     is_map, scale = of[KIND] == CONV, net.reals[path[CONSUMER], EVENT_SCALE]
@@ -69,6 +82,9 @@ def add_error(net: Network, state: State, path: Array, t: int, size: Array) -> N
                 memo[address] = map_product(net.weights, signal, of, shape, state.taps, address)
             else:
                 memo[address] = product(net.weights[start + address * n : start + (address + 1) * n], signal)
+            if unit > 0:
+                codes = rounded(scale * memo[address] * unit, net.grid.numbers[ERROR_NEAREST])
+                memo[address] = codes / unit / scale
         totals[i] += scale * memo[address]
 
 
@@ -77,10 +93,15 @@ def spatial_errors(net: Network, state: State, t: int, end: int, layer: int) -> 
     """d_i = sum of the errors of the layers that i feeds, g_i = d_i psi_i; `end` is the end of the window."""
     size = net.sizes[layer]
     low, n = size[OUTPUT_AT], size[N_OUT]
+    on_grid = net.grid.on[ERROR]
+    unit = net.grid.units[layer, ERROR] if on_grid else 0.0
     clear(state.totals[:n])
     for k in range(size[ERRORS_AT], size[ERRORS_END]):
         if t + net.errors[k, ERROR_DELAY] < end:
-            add_error(net, state, net.errors[k], t, size)
+            add_error(net, state, net.errors[k], t, size, unit)
+    if on_grid:
+        hidden_errors_on_grid(net, state, t, layer)
+        return
     for i in range(n):
         state.history[BACK, t, low + i] = state.totals[i]
         state.history[SIGNAL, t, low + i] = state.totals[i] * state.history[PSI, t, low + i]
@@ -120,7 +141,9 @@ def backward_step(net: Network, rule: Rule, state: State, t: int, end: int) -> N
             continue
         if kind != READOUT:
             spatial_errors(net, state, t, end, layer)
-        if t + 1 < end:
+        if net.grid.on[DELTA]:
+            carry_on_grid(net, rule, state, t, end, layer)
+        elif t + 1 < end:
             carry_errors(net, rule, state, t, layer)
 
 
@@ -157,20 +180,27 @@ def update_layer(net: Network, target: Array, factor: float, state: State, t: in
         else:
             add_outer(target, start, factor, signal, addresses, values)
     if size[HAS_BIAS]:
-        add_bias_outer(target, signal, size, shape, factor * bias_presynaptic(size, net.reals[layer], t))
+        on_grid = net.grid.on[TRACE]
+        p = net.grid.bias[t, layer] if on_grid else bias_presynaptic(size, net.reals[layer], t)
+        add_bias_outer(target, signal, size, shape, factor * p)
 
 
 @jit
 def apply_gradients(net: Network, rule: Rule, state: State) -> None:
     """W -= rate G and G = 0, the rate being that of the layer; with momentum V = beta V + G first, and W -= rate V."""
-    for k in range(net.velocity.size):
+    if net.grid.on[GRADIENT]:
+        follow_on_grid(net, rule.momentum)
+    for k in range(0 if net.grid.on[GRADIENT] else net.velocity.size):
         net.velocity[k] = rule.momentum * net.velocity[k] + net.gradients[k]
     step = net.velocity if net.velocity.size > 0 else net.gradients
-    n_layers = net.sizes.shape[0]
-    for layer in range(n_layers):
+    for layer in range(net.sizes.shape[0]):
         rate = rule.rate * net.reals[layer, RATE_SCALE]
-        end = net.sizes[layer + 1, WEIGHT_AT] if layer + 1 < n_layers else net.weights.size
-        for k in range(net.sizes[layer, WEIGHT_AT], end):
+        start, end = weight_range(net, layer)
+        if net.grid.on[WEIGHT]:
+            apply_on_grid(net, layer, rate, step)
+            clear(net.gradients[start:end])
+            continue
+        for k in range(start, end):
             net.weights[k] -= rate * step[k]
             net.gradients[k] = 0
     state.counters[SINCE_APPLY] = 0
@@ -183,11 +213,16 @@ def learn_step(net: Network, rule: Rule, state: State, t: int, end: int, n_forme
     if rule.update == UPDATE_NONE:
         return
     immediate = rule.update == UPDATE_IMMEDIATE
+    on_grid = net.grid.on[WEIGHT if immediate else GRADIENT]
     target = net.weights if immediate else net.gradients
     for layer in range(net.sizes.shape[0] - 1, -1, -1):
         if net.sizes[layer, LEARNS] and net.sizes[layer, KIND] != FEEDBACK:
-            factor = -rule.rate * net.reals[layer, RATE_SCALE] if immediate else 1.0
-            update_layer(net, target, factor, state, t, layer)
+            rate = rule.rate * net.reals[layer, RATE_SCALE]
+            if on_grid:
+                update_layer(net, net.grid.products, 1.0, state, t, layer)
+                finish_step(net, layer, rate, immediate)
+            else:
+                update_layer(net, target, -rate if immediate else 1.0, state, t, layer)
     state.counters[FORMED] += 1
     formed = state.counters[FORMED]
     due = formed % rule.apply_every == 0 or formed == n_formed

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from neurochip.core import float_backward, float_kernels, float_standardise
 from neurochip.core import float_state as fs
 from neurochip.core import float_tables as ft
+from neurochip.core.float_grid import WEIGHT
 from neurochip.core.float_spec import FloatSpec
 from neurochip.errors import UserError
 from neurochip.events import EventDataset
+from neurochip.fixed_point import QFormat, quantise
 
 DTYPES = ("float64", "float32")
 _FROZEN: dict[str, Any] = {"standardise_every": 0}  # of a pass that leaves the weights alone
@@ -74,9 +76,23 @@ class FloatCore:
             if not layer.bias:
                 view[layer.n_weight_rows :] = 0
         self._network = ft.new_network(spec, flat_weights, flat_gradients, velocity)
+        self._quantise_weights()
         self._rule = ft.new_rule(spec)
         self._state = fs.new_state(spec, self.dtype)
         self._pending = 0
+
+    @property
+    def registers(self) -> NDArray[np.uint32]:
+        """The random registers of quantised weights, [layers, lanes], which `run` advances; empty without any."""
+        return self._network.grid.registers
+
+    def _quantise_weights(self) -> None:
+        quantisers = self.spec.quantisers
+        if quantisers is None or not self._network.grid.on[WEIGHT]:
+            return
+        for view, layer in zip(self.weights, quantisers.formats.layers, strict=True):
+            fmt = QFormat(quantisers.formats.weight_bits, layer.frac_weight, True)
+            view[...] = quantise(view, fmt) * 2.0**-fmt.frac
 
     def run(
         self,

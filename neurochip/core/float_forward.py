@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 from neurochip.core._jit import jit
+from neurochip.core.float_grid import ERROR, MEMBRANE, READOUT_SUM, SURROGATE, TRACE
 from neurochip.core.float_maps import add_map_rows
+from neurochip.core.float_quantise import error_from_tables, leak_on_grid, snap, surrogate_from_table, trace_on_grid
 from neurochip.core.float_rows import add_bias, add_rows, clear, leak_into
 from neurochip.core.float_state import POTENTIAL, PSI, SIGNAL, Events, State
 from neurochip.core.float_tables import (
@@ -138,22 +140,35 @@ def forward_layer(net: Network, rule: Rule, state: State, t: int, layer: int) ->
     low, high = size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]
     start, end = size[EVENT_AT], size[EVENT_AT] + state.n_arrived[t, layer]
     u, residual = state.history[POTENTIAL, t, low:high], state.residual[low:high]
-    leak_into(u, residual, real[LEAK], real[STATE_FLOOR])
+    signal = READOUT_SUM if size[KIND] == READOUT else MEMBRANE
+    if net.grid.on[signal]:
+        leak_on_grid(u, residual, real[LEAK], net.grid.units[layer, signal])
+    else:
+        leak_into(u, residual, real[LEAK], real[STATE_FLOOR])
     if size[HAS_BIAS]:
         add_bias(u, net.weights, size, shape)
     if size[KIND] == CONV:
         add_map_rows(u, net.weights, size, shape, state.taps, state.arrived[t, start:end], state.values[t, start:end])
     else:
         add_rows(u, net.weights, size[WEIGHT_AT], state.arrived[t, start:end], state.values[t, start:end])
+    if net.grid.on[signal]:
+        snap(u, net.grid, signal, layer)
     if size[KIND] != READOUT:
         state.n_spikes[t, layer] = fire(u, residual, state.spikes[t], low, real[THRESHOLD], size[RESET_ZERO])
         if rule.credit != CREDIT_NONE:
-            surrogate_derivative(u, real[THRESHOLD], rule.surrogate, state.history[PSI, t, low:high])
+            psi = state.history[PSI, t, low:high]
+            if net.grid.on[SURROGATE]:
+                surrogate_from_table(u, real[THRESHOLD], net.grid.surrogate, psi)
+            else:
+                surrogate_derivative(u, real[THRESHOLD], rule.surrogate, psi)
     elif real[LEAK] != 0:
         for j in range(u.size):
             residual[j] = u[j]
     if rule.credit != CREDIT_NONE and size[KEEPS_TRACE]:
-        update_trace(net, state, t, layer)
+        if net.grid.on[TRACE]:
+            trace_on_grid(net, state, t, layer)
+        else:
+            update_trace(net, state, t, layer)
 
 
 @jit
@@ -175,6 +190,8 @@ def forward_step(
         forward_layer(net, rule, state, t, layer)
         if kind == READOUT and has_loss:
             cross_entropy = output_error(z, label, rule.mse_share, error)
+            if net.grid.on[ERROR]:
+                error_from_tables(z, label, net.grid, layer, error)
         elif kind == READOUT:
             clear(error)
     return cross_entropy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neurochip.core.float_formats import Quantisers
 from neurochip.errors import UserError
 from neurochip.topology import Connection, ConvShape, LayerGeometry
 
@@ -90,6 +91,7 @@ class FloatSpec:
         loss_start, update_every: step t has a loss if t >= loss_start and t mod update_every = 0.
         momentum: beta of V = beta V + G, the velocity that is applied instead of G; 0: none.
         standardise_every: learned samples from one standardisation to the next; 0: none.
+        quantisers: the signals that are quantised after their phase (semantics, section 6); None: none.
 
     Raises:
         UserError: for a value that is not allowed or layers that do not fit each other.
@@ -111,6 +113,7 @@ class FloatSpec:
     update_every: int = 1
     momentum: float = 0.0
     standardise_every: int = 0
+    quantisers: Quantisers | None = None
 
     def __post_init__(self) -> None:
         for key, value, allowed in (
@@ -135,6 +138,7 @@ class FloatSpec:
             raise UserError(f"batch = {self.batch} must be 1 with update = {when!r}")
         self._check_steps()
         self._check_layers()
+        self._check_quantisers()
 
     @property
     def window_steps(self) -> int:
@@ -190,6 +194,20 @@ class FloatSpec:
                 self._check_feedback(index, layer)
             for connection in self.connections(index):
                 self._check_connection(index, connection)
+
+    def _check_quantisers(self) -> None:
+        """The formats must be of this network and this rule: kernels read them by layer, column and step."""
+        if self.quantisers is None:
+            return
+        formats = self.quantisers.formats
+        formats.check()
+        for key in ("n_steps", "credit", "update", "reset_path"):
+            found, own = getattr(formats, key), getattr(self, key)
+            if found != own:
+                raise UserError(f"the formats of quantisers have {key} = {found!r}; the rule has {own!r}")
+        shapes = [[(one.kind, one.n_in, one.n_out) for one in spec.layers] for spec in (formats, self)]
+        if shapes[0] != shapes[1]:
+            raise UserError(f"the formats of quantisers are of the layers {shapes[0]}; the network has {shapes[1]}")
 
     def _check_feedback(self, index: int, layer: FloatLayerSpec) -> None:
         named = layer.signal_of if layer.signal_of is not None else NETWORK_INPUT

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from neurochip.core._jit import jit
+from neurochip.core.float_grid import WEIGHT
+from neurochip.core.float_quantise import standardise_on_grid
 from neurochip.core.float_rows import clear
 from neurochip.core.float_state import SINCE_STANDARDISE, State
 from neurochip.core.float_tables import COLUMNS, GAIN, LEARNS, N_ROWS, WEIGHT_AT, Array, Network
@@ -47,6 +49,9 @@ def standardise(net: Network, state: State) -> None:
     for layer in range(net.sizes.shape[0]):
         size, gain = net.sizes[layer], net.reals[layer, GAIN]
         if gain == 0 or not size[LEARNS]:
+            continue
+        if net.grid.on[WEIGHT]:
+            standardise_on_grid(net, layer)
             continue
         n, n_rows, start = size[COLUMNS], size[N_ROWS], size[WEIGHT_AT]
         weights = net.weights[start : start + n_rows * n]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neurochip.core.float_grid import MEMBRANE, Grid, new_grid
 from neurochip.core.float_spec import APPLIES, CREDITS, KINDS, SURROGATES, UPDATES, FloatLayerSpec, FloatSpec
 from neurochip.errors import UserError
 
@@ -53,6 +54,7 @@ class Network(NamedTuple):
     weights: Array
     gradients: Array
     velocity: Array  # empty without momentum
+    grid: Grid  # of the quantisers
 
 
 class Rule(NamedTuple):
@@ -124,9 +126,14 @@ def new_network(spec: FloatSpec, weights: Reals, gradients: Reals, velocity: Rea
     connections, maps = _connection_rows(spec)
     errors = _error_rows(spec, connections)
     sizes = _size_rows(spec, [len(rows) for rows in connections], [len(rows) for rows in errors])
+    reals = np.array([_real_row(layer) for layer in spec.layers], weights.dtype)
+    grid = new_grid(spec.quantisers, gradients)
+    if spec.quantisers is not None and grid.on[MEMBRANE]:
+        codes = np.array([layer.threshold_q for layer in spec.quantisers.formats.layers])
+        reals[:, THRESHOLD] = codes / grid.units[:, MEMBRANE]
     return Network(
         sizes=np.array(sizes, np.int64),
-        reals=np.array([_real_row(layer) for layer in spec.layers], weights.dtype),
+        reals=reals,
         shapes=np.array([_shape_row(layer) for layer in spec.layers], np.int64),
         connections=np.array([row for rows in connections for row in rows], np.int64).reshape(-1, 4),
         errors=np.array([row for rows in errors for row in rows], np.int64).reshape(-1, 3),
@@ -134,6 +141,7 @@ def new_network(spec: FloatSpec, weights: Reals, gradients: Reals, velocity: Rea
         weights=weights,
         gradients=gradients,
         velocity=velocity,
+        grid=grid,
     )
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from neurochip.config import Experiment
-from neurochip.config_layers import SpikingLayer
 from neurochip.diagnosis.measure import Diagnosis, LayerDiagnosis
+from neurochip.diagnosis.remedies import Remedy, finer, finer_weights, more_range, other_threshold
 
 RATE_LOST = 0.5  # of a layer; also above: its negative, and the bias of the rounding
 SATURATED = {"membrane": 0.01, "error": 0.15, "trace": 0.05, "readout": 0.01, "gradient": 0.01}
@@ -23,11 +22,8 @@ WEIGHTS_AT_LIMIT = 0.05  # of the weights are on the last code
 LEAST_SNR_DB = {"potential": 10.0, "trace": 15.0, "error": 5.0}
 UNDERFLOWN = 0.3  # of the errors
 DEAD, ALWAYS_FIRING = 0.2, 0.3  # of the neurons of a layer
-PEAK = 2.0  # highest potential of the median neuron, in thresholds, that a new threshold aims at
-MORE_BITS = 2
-MIN_MEMBRANE_FRAC = 4
-MOST_BITS = {"weight": 16, "membrane": 24, "trace": 16, "error": 16, "readout": 31, "gradient": 32}
-WIDE_BITS = {"weight": 8, "membrane": 12, "trace": 8, "error": 8}  # from here on range is worth more than resolution
+UNUSED_BITS = 2.0  # of the weights of a layer, if no more than these are in use:
+FEW_BITS = 6.0
 SIGNAL_NAMES = {"potential": "membrane", "trace": "trace", "error": "error"}
 PLURALS = {
     "membrane": "additions to membrane potentials",
@@ -37,7 +33,6 @@ PLURALS = {
     "gradient": "additions to gradients",
 }
 
-Remedy = tuple[str, ...]
 IsLegal = Callable[[Remedy], bool]
 
 
@@ -47,12 +42,14 @@ class Advice:
 
     Attributes:
         cause: "rounding" | "saturation" | "resolution" | "dead neurons" | "saturated neurons".
+        signal: "weight" | "membrane" | "trace" | "error" | "readout" | "gradient"; None: of neurons.
         layer: index of the layer where it shows most.
         sentence: what was measured, and what to do.
         overrides: KEY=VALUE texts, each to be given with `--set`.
     """
 
     cause: str
+    signal: str | None
     layer: int
     sentence: str
     overrides: Remedy
@@ -63,6 +60,7 @@ class _Finding:
     """A cause with the remedies that would do, best first."""
 
     cause: str
+    signal: str | None
     layer: int
     measured: str
     remedies: tuple[tuple[str, Remedy], ...]  # (in words, overrides)
@@ -79,7 +77,7 @@ def advise(diagnosis: Diagnosis, experiment: Experiment, is_legal: IsLegal = lam
     for finding in _findings(diagnosis, experiment):
         for words, overrides in finding.remedies:
             if is_legal(overrides):
-                return Advice(finding.cause, finding.layer, f"{finding.measured}: {words}.", overrides)
+                return Advice(finding.cause, finding.signal, finding.layer, f"{finding.measured}: {words}.", overrides)
     return None
 
 
@@ -94,6 +92,7 @@ def _findings(diagnosis: Diagnosis, experiment: Experiment) -> Iterator[_Finding
     yield from _neurons("saturated neurons", layers, names, experiment)
     for signal in LEAST_SNR_DB:
         yield from _resolution(signal, layers, names, experiment)
+    yield from _unused_bits(layers, names, experiment)
     yield from _weights(layers, names, experiment)
 
 
@@ -122,7 +121,7 @@ def _rounding(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment: 
         drift = f"a drift of {rounding.bias_share:.3g} times all that its updates ask for"
         measured = f"{share}, and the others add {drift}"
     remedy = ("use stochastic rounding", ("precision.weight.rounding=stochastic",))
-    yield _Finding("rounding", index, measured, (remedy,))
+    yield _Finding("rounding", "weight", index, measured, (remedy,))
 
 
 def _saturation(
@@ -134,7 +133,7 @@ def _saturation(
         return
     measured = f"{100 * value:.3g} % of the {PLURALS[signal]} of {names[index]} saturate"
     affected = [(share or 0.0) >= ALSO * SATURATED[signal] for i, share in enumerate(shares) if _of_network(layers, i)]
-    yield _Finding("saturation", index, measured, _more_range(signal, experiment, affected))
+    yield _Finding("saturation", signal, index, measured, more_range(signal, experiment, affected))
 
 
 def _resolution(
@@ -145,15 +144,16 @@ def _resolution(
         ratios = ratios[:-1]  # readouts have a format of their own
     index, negative = _worst([None if ratio is None else -ratio for ratio in ratios])
     if -negative < LEAST_SNR_DB[signal]:
+        name = SIGNAL_NAMES[signal]
         measured = f"the {signal}s of {names[index]} are only {-negative:.3g} dB above their quantisation noise"
-        yield _Finding("resolution", index, measured, _finer(SIGNAL_NAMES[signal], experiment))
+        yield _Finding("resolution", name, index, measured, finer(name, experiment))
 
 
 def _underflow(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment: Experiment) -> Iterator[_Finding]:
     index, share = _worst([layer.underflow for layer in layers])
     if share >= UNDERFLOWN:
         measured = f"{100 * share:.3g} % of the errors of {names[index]} are rounded to 0"
-        yield _Finding("resolution", index, measured, _finer("error", experiment))
+        yield _Finding("resolution", "error", index, measured, finer("error", experiment))
 
 
 def _weights(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment: Experiment) -> Iterator[_Finding]:
@@ -170,7 +170,23 @@ def _weights(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment: E
             f"range, and {100 * value:.3g} % of its updates saturate"
         )
         affected = [(share or 0.0) >= WEIGHTS_SATURATED for i, share in enumerate(shares) if _of_network(layers, i)]
-        yield _Finding("saturation", index, measured, _more_range("weight", experiment, affected))
+        yield _Finding("saturation", "weight", index, measured, more_range("weight", experiment, affected))
+
+
+def _unused_bits(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment: Experiment) -> Iterator[_Finding]:
+    """Weights that are coarser than their bits allow, as where a narrow membrane bounds their fractions."""
+    bits = experiment.precision.weight.bits
+    unused = [
+        layer.unused_bits if layer.unused_bits >= UNUSED_BITS and bits - layer.unused_bits <= FEW_BITS else None
+        for i, layer in enumerate(layers)
+        if _of_network(layers, i)
+    ]
+    index, value = _worst(unused)
+    if value >= UNUSED_BITS:
+        index = [i for i in range(len(layers)) if _of_network(layers, i)][index]
+        measured = f"the weights of {names[index]} leave {int(value)} of their {bits} bits empty"
+        remedy = finer_weights(experiment, [0 if one is None else int(one) for one in unused])
+        yield _Finding("resolution", "weight", index, measured, (remedy,))
 
 
 def _neurons(
@@ -188,79 +204,10 @@ def _neurons(
         else:
             share, what, limit = neurons.saturated, "fire in every step", ALWAYS_FIRING
         if share >= limit:
-            remedy = _other_threshold(experiment, hidden - 1, neurons.peak / PEAK)
+            remedy = other_threshold(experiment, hidden - 1, neurons.peak)
             measured = f"{100 * share:.3g} % of the neurons of {name} {what}"
-            yield _Finding(cause, index, measured, (remedy,) if remedy is not None else ())
+            yield _Finding(cause, None, index, measured, (remedy,) if remedy is not None else ())
             return
 
 
-# --- remedies
-
-
-def _fracs(signal: str, experiment: Experiment) -> list[int]:
-    """The fracs of a signal, per layer of the network, as the run had them."""
-    frac = getattr(experiment.precision, signal).frac
-    return frac if isinstance(frac, list) else [frac]
-
-
-def _finer(signal: str, experiment: Experiment) -> tuple[tuple[str, Remedy], ...]:
-    """More bits, all of them behind the point."""
-    bits = getattr(experiment.precision, signal).bits
-    more = min(MORE_BITS, MOST_BITS[signal] - bits)
-    if not more:
-        return ()
-    fracs = [frac + more for frac in _fracs(signal, experiment)]
-    overrides = f"precision.{signal}.bits={bits + more}", f"precision.{signal}.frac={fracs}"
-    return ((f"use {more} more {signal} bits", overrides),)
-
-
-def _more_range(signal: str, experiment: Experiment, affected: list[bool]) -> tuple[tuple[str, Remedy], ...]:
-    """Move the point of the layers that are affected, or with few bits add bits before it; whichever is legal."""
-    bits, fracs = getattr(experiment.precision, signal).bits, _fracs(signal, experiment)
-    room = MOST_BITS[signal] - bits
-    if signal in ("readout", "gradient"):  # their point does not follow from their bits
-        more = min(MORE_BITS, room)
-        return ((f"use {more} more {signal} bits", (f"precision.{signal}.bits={bits + more}",)),) if more else ()
-    if signal == "error":  # errors of the layers before are formed from those of this one
-        affected = [any(affected[place:]) for place in range(len(affected))]
-    lowest = MIN_MEMBRANE_FRAC if signal == "membrane" else 0
-    places = zip(fracs, affected, strict=False)  # membranes: hidden layers only
-    coarser = [max(lowest, frac - MORE_BITS) if one else frac for frac, one in places]
-    options: list[tuple[str, Remedy]] = []
-    if coarser != fracs:
-        words = f"take {MORE_BITS} {signal} bits from behind the point"
-        options.append((words, (f"precision.{signal}.frac={coarser}",)))
-    before, behind = min(MORE_BITS, room), min(MORE_BITS, room - min(MORE_BITS, room))
-    if before:
-        finer = [frac + behind for frac in fracs]
-        wider = f"precision.{signal}.bits={bits + before + behind}", f"precision.{signal}.frac={finer}"
-        words = f"use {before + behind} more {signal} bits, {before} of them before the point"
-        options.append((words, wider))
-    return tuple(options if bits >= WIDE_BITS[signal] else options[::-1])
-
-
-def _other_threshold(experiment: Experiment, index: int, factor: float) -> tuple[str, Remedy] | None:
-    """The layers of the experiment with another threshold in the hidden layer `index`; None if none helps."""
-    layers = experiment.network.layers
-    spiking = [(place, layer.threshold) for place, layer in enumerate(layers) if isinstance(layer, SpikingLayer)]
-    if index >= len(spiking) or factor <= 0:
-        return None
-    place, now = spiking[index]
-    threshold = float(f"{now * factor:.2g}")
-    tables = [layer.model_dump(mode="json", exclude_defaults=True) for layer in layers]
-    tables[place]["threshold"] = threshold
-    return f"use a threshold of {threshold:g} there", (f"network.layers={inline_toml(tables)}",)
-
-
-def inline_toml(value: Any) -> str:
-    """A value as TOML writes it on one line."""
-    import json
-
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {inline_toml(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(inline_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-__all__ = ["Advice", "advise", "inline_toml"]
+__all__ = ["Advice", "Remedy", "advise"]

@@ -59,6 +59,10 @@ def snr_db(quantised: Array, real: Array) -> float | None:
     """10 log10(sum x^2 / sum (x_q - x)^2); None if x is 0 or no value differs."""
     signal = float(np.sum(np.square(real, dtype=np.float64)))
     noise = float(np.sum(np.square(quantised - real, dtype=np.float64)))
+    return _decibels(signal, noise)
+
+
+def _decibels(signal: float, noise: float) -> float | None:
     return 10.0 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
 
 
@@ -80,9 +84,9 @@ def layer_ratios(
     }
     if spec.credit != "none" and index in learning_layers(spec) and is_small_enough(layer):
         frac = layer.frac_presynaptic + layer.frac_error
-        codes = _gradients(Taps(layer), presynaptic_factors(spec, index, events, probes), probes[f"signal/{index}"])
-        real = _gradients(Taps(layer), _real_factors(float_spec, index, events, twin), twin[f"signal/{index}"])
-        ratios["gradient"] = snr_db(codes * 2.0**-frac, real)
+        codes = presynaptic_factors(spec, index, events, probes), probes[f"signal/{index}"]
+        real = _real_factors(float_spec, index, events, twin), twin[f"signal/{index}"]
+        ratios["gradient"] = _gradient_snr_db(Taps(layer), codes, real, 2.0**-frac)
     return ratios
 
 
@@ -94,20 +98,29 @@ def _real_factors(spec: FloatSpec, index: int, events: Array, twin: Probes) -> A
     return np.where(trace >= layer.trace_gate, trace, 0.0)
 
 
-def _gradients(taps: Taps, factors: Array, signals: Array) -> Array:
-    """sum_t p signal of every sample, [samples, rows, columns]."""
-    if taps.n_positions == 1:
-        real = factors.astype(np.float64), signals.astype(np.float64)
-        return np.asarray(np.einsum("sti,stj->sij", *real, optimize=True))
-    return np.stack(
-        [
-            sum(
-                (taps.products(p, 0.0, signal)[: taps.n_rows] for p, signal in zip(*sample, strict=True)),
-                start=np.zeros((taps.n_rows, taps.columns)),
-            )
-            for sample in zip(factors, signals, strict=True)
-        ]
-    )
+def _gradient_snr_db(
+    taps: Taps, codes: tuple[Array, Array], real: tuple[Array, Array], resolution: float
+) -> float | None:
+    """The ratio of sum_t p signal of every sample; each of the pairs is presynaptic factors and signals."""
+    signal = noise = 0.0
+    for p_q, signal_q, p, signal_of_sample in zip(*codes, *real, strict=True):
+        used = np.flatnonzero(p_q.any(axis=0) | p.any(axis=0)) if taps.is_dense else slice(None)
+        given = _gradient(taps, p_q, signal_q, used) * resolution
+        asked = _gradient(taps, p, signal_of_sample, used)
+        signal += float(np.sum(np.square(asked)))
+        noise += float(np.sum(np.square(given - asked)))
+    return _decibels(signal, noise)
+
+
+def _gradient(taps: Taps, factors: Array, signals: Array, used: Any) -> Array:
+    """sum_t p signal of one sample, [rows, columns]; of a dense layer only the rows in use."""
+    if taps.is_dense:
+        real = factors[:, used].astype(np.float64), signals.astype(np.float64)
+        return np.asarray(np.einsum("ti,tj->ij", *real))
+    total = np.zeros((taps.n_rows, taps.columns))
+    for p, signal in zip(factors, signals, strict=True):
+        total += taps.products(p, 0.0, signal)[: taps.n_rows]
+    return total
 
 
 def divergence_of(probes: Probes, twin: Probes, index: int) -> Divergence:

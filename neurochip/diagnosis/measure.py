@@ -7,6 +7,7 @@ the same ones: signal-to-noise ratios, the first spike that differs, and neurons
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from neurochip.events import EventDataset
 
 WIDEST_GRADIENT_BITS = 32
+LARGE_WEIGHTS = 0.999  # quantile; the largest of all is that of chance
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class LayerDiagnosis:
         saturation: signal -> share of the results that had to be saturated.
         underflow: share of errors d and g other than 0 that were rounded to 0.
         weights_at_limit: share of the weights that lie on the lowest or highest code.
+        unused_bits: log2 of the highest code over the 99.9 % quantile of abs(code), without the bias; bits of the
+            weights that all but 1 in 1,000 of them leave empty.
         rounding: of the updates.
         snr_db: signal ("potential", "trace", "error", "gradient") -> 10 log10(sum x^2 / sum (x_q - x)^2) against the
             float twin with the same weights; None where x is always 0, or never differs.
@@ -49,6 +53,7 @@ class LayerDiagnosis:
     saturation: dict[str, float]
     underflow: float | None
     weights_at_limit: float
+    unused_bits: float
     rounding: Rounding | None
     snr_db: dict[str, float | None]
     divergence: Divergence | None
@@ -90,7 +95,7 @@ def diagnose(
     rounding = rounding_of(updates, spec.weight_rounding, n_layers)
     probes, twin = _side_by_side(spec, float_spec, weights, data)
     events = event_magnitudes(data)
-    limits, thresholds = QFormat(spec.weight_bits, 0, True), [layer.threshold for layer in float_spec.layers]
+    limits = QFormat(spec.weight_bits, 0, True)
     return Diagnosis(
         data.n_samples,
         tuple(
@@ -99,6 +104,7 @@ def diagnose(
                 saturation=saturation_shares(spec, index, learned, rounding[index]),
                 underflow=underflow_share(spec, index, learned),
                 weights_at_limit=_share_at_limit(weights[index][: layer.n_weight_rows], limits),
+                unused_bits=_unused_bits(weights[index][: layer.n_weight_rows], limits),
                 rounding=rounding[index],
                 snr_db=layer_ratios(spec, float_spec, index, events, probes, twin),
                 divergence=divergence_of(probes, twin, index) if layer.is_hidden else None,
@@ -106,13 +112,18 @@ def diagnose(
                 if layer.is_hidden
                 else None,
             )
-            for index, (layer, threshold) in enumerate(zip(spec.layers, thresholds, strict=True))
+            for index, layer in enumerate(spec.layers)
         ),
     )
 
 
 def _share_at_limit(codes: NDArray[Any], limits: QFormat) -> float:
     return float(np.mean((codes <= limits.lowest) | (codes >= limits.highest)))
+
+
+def _unused_bits(codes: NDArray[Any], limits: QFormat) -> float:
+    large = float(np.quantile(np.abs(codes.astype(np.int64)), LARGE_WEIGHTS)) if codes.size else 0.0
+    return math.log2(limits.highest / min(max(large, 1.0), limits.highest)) if limits.highest > 0 else 0.0
 
 
 def _side_by_side(

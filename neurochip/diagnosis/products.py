@@ -61,6 +61,7 @@ class Taps:
     def __init__(self, layer: LayerGeometry) -> None:
         """Read the taps of a layer; a dense one has one position, at which row r belongs to input r."""
         conv = layer.conv
+        self.is_dense = conv is None
         self.columns = layer.columns
         self.n_rows = layer.n_weight_rows
         self.groups = conv.groups if conv is not None else 1
@@ -83,6 +84,8 @@ class Taps:
             bias: that of the bias rows; 0: none.
             signal: [n_out].
         """
+        if self.is_dense:
+            return self._dense_products(np.asarray(p), bias, np.asarray(signal))
         patches = np.append(np.asarray(p, dtype=np.float64), 0.0)[self._input_of]
         signals = np.asarray(signal, dtype=np.float64).reshape(self.n_positions, self.groups, self.columns)
         found = np.empty((self.n_rows + self.groups, self.columns))
@@ -90,6 +93,14 @@ class Taps:
             rows = np.flatnonzero(self._group_of == group)
             found[rows] = patches[:, rows].T @ signals[:, group]
         found[self.n_rows :] = bias * signals.sum(axis=0)
+        return found
+
+    def _dense_products(self, p: Array, bias: float, signal: Array) -> NDArray[np.float64]:
+        """The same of a dense layer; most inputs of a step have no event, and their rows stay 0."""
+        found = np.zeros((self.n_rows + 1, self.columns))
+        rows = np.flatnonzero(p)
+        found[rows] = np.multiply.outer(p[rows].astype(np.float64), signal)
+        found[self.n_rows] = bias * signal
         return found
 
 

@@ -47,13 +47,15 @@ def record(camera: DvsCamera, images: NDArray[np.int64], labels: NDArray[np.int6
     """
     n_images, pixels = len(images), camera.sensor_pixels
     table = _log_table(camera)
-    flat = images.reshape(n_images, -1).astype(np.float64)
+    moving = images.astype(np.float64)
     found: list[NDArray[np.int64]] = []
     previous = memory = np.zeros(0, dtype=np.int64)
     for frame, (dx, dy) in enumerate(_displacements(camera)):
-        weights, unit = _bilinear(camera, images.shape[1], images.shape[2], dx, dy)
-        # Products and sums stay below 2^53, so this float matrix product is exact in any order of summation.
-        levels = (flat @ weights.T).astype(np.int64) * camera.levels // (image_maximum * unit)
+        down, unit_y = _line_weights(camera, images.shape[1], dy)
+        across, unit_x = _line_weights(camera, images.shape[2], dx)
+        # Products and sums stay below 2^53, so these float matrix products are exact in any order of summation.
+        seen = down.astype(np.float64) @ moving @ across.T.astype(np.float64)
+        levels = seen.astype(np.int64) * camera.levels // (image_maximum * unit_x * unit_y)
         current = table[levels].ravel()
         if frame == 0:
             memory = current.copy()
@@ -103,13 +105,6 @@ def _displacements(camera: DvsCamera) -> list[tuple[int, int]]:
                 )
             )
     return positions
-
-
-def _bilinear(camera: DvsCamera, rows: int, columns: int, dx: int, dy: int) -> tuple[NDArray[np.float64], int]:
-    """Return integer weights [sensor pixels, image pixels] of bilinear sampling, and the value that means 1."""
-    down, unit_y = _line_weights(camera, rows, dy)
-    across, unit_x = _line_weights(camera, columns, dx)
-    return np.kron(down, across).astype(np.float64), unit_x * unit_y
 
 
 def _line_weights(camera: DvsCamera, n_source: int, shift: int) -> tuple[NDArray[np.int64], int]:

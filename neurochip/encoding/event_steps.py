@@ -1,15 +1,16 @@
-"""Event recordings become time steps: every recording is cut into equal windows of its own duration."""
+"""Event recordings become time steps: a recording, or the window that all share, is cut into equal parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.errors import UserError
-from neurochip.events import EventDataset, Recordings
+from neurochip.event_blocks import sample_blocks
+from neurochip.events import EventDataset, Recordings, Window
 
 MAX_STEPS = 32767
 BLOCK_EVENTS = 1 << 20
@@ -28,7 +29,8 @@ def bin_events(
     """Sort the events of every recording into `n_steps` steps of ascending input addresses.
 
     address = p * width * height + y * width + x, so n_inputs = width * height * polarities
-    step = floor((t - t_first) * n_steps / (t_last - t_first + 1)), in exact integers, per recording
+    step = floor((t - t_first) * n_steps / (t_last - t_first + 1)), in exact integers, with t_first and t_last the
+    window of the recordings or, without one, the first and last event of each
 
     An address hit c times in a step is delivered once, with magnitude 1 (repeat = "once") or
     min(c, max_magnitude) (repeat = "count"). Label k of `class_labels` becomes class index k. Raises UserError for
@@ -44,7 +46,7 @@ def bin_events(
     n_inputs = width * height * polarities
     labels = _class_indices(recordings.labels, class_labels)
     largest = 1 if repeat == "once" else int(max_magnitude)
-    ranges = _sample_blocks(recordings.offsets)
+    ranges = sample_blocks(recordings.offsets, BLOCK_EVENTS)
     blocks = [_bin_block(recordings, first, last, n_steps, largest) for first, last in ranges]
     step_offsets = np.zeros(recordings.n_samples * n_steps + 1, dtype=np.int64)
     np.cumsum(np.concatenate([step_offsets[:0], *(b.events_per_row for b in blocks)]), out=step_offsets[1:])
@@ -62,16 +64,6 @@ def _class_indices(labels: NDArray[np.int64], class_labels: Sequence[int]) -> ND
     return order[np.searchsorted(classes, labels, sorter=order)].astype(np.int32)
 
 
-def _sample_blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of whole samples with about BLOCK_EVENTS events each, at least one sample in each."""
-    n_samples, first = len(offsets) - 1, 0
-    while first < n_samples:
-        last = int(np.searchsorted(offsets, offsets[first] + BLOCK_EVENTS, side="right")) - 1
-        last = min(max(last, first + 1), n_samples)
-        yield first, last
-        first = last
-
-
 def _bin_block(recordings: Recordings, first: int, last: int, n_steps: int, largest: int) -> _Block:
     """Bin the samples `first` to `last - 1`."""
     width, height, polarities = recordings.sensor_size
@@ -81,7 +73,7 @@ def _bin_block(recordings: Recordings, first: int, last: int, n_steps: int, larg
     lengths = np.diff(offsets)
     x, y, p = (getattr(recordings, name)[part].astype(np.int64) for name in ("x", "y", "p"))
     # Sorting (row, address) as one integer orders a whole block at once.
-    keys = _rows(recordings.t[part], lengths, n_steps) * n_inputs + (p * height + y) * width + x
+    keys = _rows(recordings.t[part], lengths, n_steps, recordings.window_us) * n_inputs + (p * height + y) * width + x
     unique, counts = np.unique(keys, return_counts=True)
     rows, addresses = np.divmod(unique, n_inputs)
     return _Block(
@@ -91,12 +83,16 @@ def _bin_block(recordings: Recordings, first: int, last: int, n_steps: int, larg
     )
 
 
-def _rows(times: NDArray[np.int64], lengths: NDArray[np.int64], n_steps: int) -> NDArray[np.int64]:
+def _rows(
+    times: NDArray[np.int64], lengths: NDArray[np.int64], n_steps: int, window: Window | None
+) -> NDArray[np.int64]:
     """Return sample * n_steps + step of every event, samples counted from the start of the block."""
     filled = np.flatnonzero(lengths)
     lengths = lengths[filled]
     ends = np.cumsum(lengths)
     t_first, t_last = times[ends - lengths], times[ends - 1]
+    if window is not None:
+        t_first, t_last = np.full_like(t_first, window[0]), np.full_like(t_last, window[1])
     elapsed = times - np.repeat(t_first, lengths)
     steps: NDArray[np.int64] = elapsed * n_steps // np.repeat(t_last - t_first + 1, lengths)
     rows: NDArray[np.int64] = np.repeat(filled * n_steps, lengths) + steps

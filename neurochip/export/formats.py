@@ -9,13 +9,16 @@ from pathlib import Path
 from neurochip.errors import UserError
 from neurochip.export.c_header import header_files
 from neurochip.export.load import Learned
+from neurochip.export.nir_graph import nir_files
 from neurochip.export.npz import npz_files
 from neurochip.export.readmemh import readmemh_files
 
+NIR = "nir"
 FORMATS: dict[str, Callable[[Learned], dict[str, bytes]]] = {
     "npz": npz_files,
     "c": header_files,
     "readmemh": readmemh_files,
+    NIR: nir_files,
 }
 
 
@@ -25,11 +28,17 @@ def check_format(name: str) -> None:
         raise UserError(f"--format {name} is unknown; allowed are {', '.join(FORMATS)}")
 
 
-def check_folder(out: Path, run: Path) -> None:
-    """Refuse a folder that holds something, or that lies in the run directory; raises UserError."""
+def check_folder(out: Path, run: Path, form: str = "") -> None:
+    """Refuse a folder that holds something, or that lies in the run directory; raises UserError.
+
+    With the format nir, `out` may be a file FILE.nir instead, which does not exist yet.
+    """
     if out.resolve().is_relative_to(run.resolve()):
         raise UserError(f"--out {out} lies in the run directory, which stays as it is; give a folder elsewhere")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if _is_file(out, form):
+        if out.exists():
+            raise UserError(f"--out {out}: the file exists; give a new one")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: the folder is not empty; give a new or empty folder")
 
 
@@ -39,13 +48,20 @@ def export_files(learned: Learned, form: str, out: Path) -> list[Path]:
     Args:
         learned: what to write.
         form: a name of `FORMATS`.
-        out: the folder.
+        out: the folder; with the format nir also FILE.nir.
 
     Raises:
         UserError: an unknown format, one that the chip of the run does not have, or a folder that cannot be written.
     """
     check_format(form)
-    return _write(FORMATS[form](learned), out)
+    files = FORMATS[form](learned)
+    if _is_file(out, form):
+        return _write({out.name: next(iter(files.values()))}, out.parent)
+    return _write(files, out)
+
+
+def _is_file(out: Path, form: str) -> bool:
+    return form == NIR and out.suffix == ".nir"
 
 
 def _write(files: Mapping[str, bytes], out: Path) -> list[Path]:

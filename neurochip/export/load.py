@@ -40,6 +40,7 @@ class Learned:
         weights: [layer][N_w rows and bias rows, columns].
         registers: random registers [layer, lane].
         velocities: V, shaped like the weights; empty without momentum.
+        dt: seconds of a step, if the network came out of a NIR graph with time constants.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Learned:
     weights: tuple[Integers, ...]
     registers: NDArray[np.uint32]
     velocities: tuple[Integers, ...]
+    dt: float | None = None
 
 
 class _State(NamedTuple):
@@ -97,6 +99,7 @@ def load_learned(directory: Path, rule: str | None = None) -> Learned:
         weights=state.weights,
         registers=state.registers,
         velocities=state.velocities,
+        dt=experiment.network.nir.dt if experiment.network.nir is not None else None,
     )
 
 

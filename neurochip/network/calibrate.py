@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.config import Experiment
+from neurochip.config_precision import CalibratedTable
 from neurochip.errors import UserError
 from neurochip.fixed_point import QFormat, quantise
 from neurochip.network.attached import attached_of
@@ -23,6 +24,7 @@ from neurochip.network.formats import Fracs
 from neurochip.network.initial import (
     FEEDBACK_STREAM,
     HEAD_STREAM,
+    Drawn,
     Events,
     draw_attached,
     draw_network,
@@ -31,6 +33,7 @@ from neurochip.network.initial import (
     spread,
 )
 from neurochip.network.magnitudes import Magnitudes, magnitude
+from neurochip.network.origins import calibrated_table
 from neurochip.network.shape import LayerShape
 from neurochip.rules.presets import Rule
 from neurochip.spec import NETWORK_INPUT, CoreSpec
@@ -53,6 +56,7 @@ class Prepared:
         weights, weight_std: per layer of the network.
         heads, feedback: hidden layer -> weights of its head and of the layer that carries feedback to it.
         head_std, feedback_std: their spreads.
+        calibrated: how the fracs came about; None if the experiment gave all of them.
     """
 
     weights: tuple[Weights, ...]
@@ -62,6 +66,7 @@ class Prepared:
     feedback: Mapping[int, Weights] = field(default_factory=dict)
     head_std: Mapping[int, float] = field(default_factory=dict)
     feedback_std: Mapping[int, float] = field(default_factory=dict)
+    calibrated: CalibratedTable | None = None
 
     def of_layers(self, layers: Sequence[LayerShape]) -> list[Weights]:
         """Initial weights of the layers of a rule (`neurochip.network.rule_layers`)."""
@@ -87,7 +92,11 @@ def epoch_order(seed: int, epoch: int, n_samples: int) -> NDArray[np.int64]:
 
 
 def prepare(
-    experiment: Experiment, shapes: tuple[LayerShape, ...], train: EventDataset, rules: Sequence[Rule] = ()
+    experiment: Experiment,
+    shapes: tuple[LayerShape, ...],
+    train: EventDataset,
+    rules: Sequence[Rule] = (),
+    initial: Sequence[Weights] | None = None,
 ) -> Prepared:
     """Draw the initial weights and calibrate the fracs on the first samples of the first epoch.
 
@@ -100,6 +109,7 @@ def prepare(
         shapes: the layers of the network.
         train: training samples.
         rules: those that will run; their heads and feedback layers are prepared too.
+        initial: weights of the network, biases included, instead of drawn ones; they have no spread.
 
     Raises:
         UserError: if there is no training sample, a list of fracs has the wrong length, or the given spread of a
@@ -111,7 +121,10 @@ def prepare(
     calibration = train.take(order)
     given = given_fracs(experiment, len(shapes))
     attached = attached_of(experiment, shapes, rules)
-    network = draw_network(experiment, shapes, lambda w, i: _events(experiment, shapes, w, calibration, i))
+    if initial is not None:
+        network = Drawn(tuple(initial), ())
+    else:
+        network = draw_network(experiment, shapes, lambda w, i: _events(experiment, shapes, w, calibration, i))
 
     def events() -> Events:
         return _events(experiment, shapes, network.weights, calibration, len(shapes) - 1)
@@ -129,7 +142,8 @@ def prepare(
             weights = _of_layers(variant, network.weights, heads, feedback)
             sizes.add(variant, _measured(experiment, variant, weights, calibration))
     fracs = choose_fracs(experiment, shapes, attached, sizes, given)
-    return Prepared(network.weights, network.std, fracs, heads, feedback, head_std, feedback_std)
+    calibrated = calibrated_table(experiment, shapes, attached, sizes, given, fracs)
+    return Prepared(network.weights, network.std, fracs, heads, feedback, head_std, feedback_std, calibrated)
 
 
 def _of_layers(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from neurochip.config import Experiment
+from neurochip.config_precision import AUTO
 from neurochip.errors import UserError
 from neurochip.fixed_point import MAX_FRAC, QFormat, frac_for
 from neurochip.network.attached import Attached
@@ -64,10 +65,18 @@ def given_fracs(experiment: Experiment, n_layers: int) -> Given:
         length = n_layers - 1 if signal == "membrane" else n_layers
         value = getattr(precision, signal).frac
         if isinstance(value, list) and len(value) != length:
-            raise UserError(f"precision.{signal}.frac has {len(value)} values; allowed is one, or a list of {length}")
-        given[signal] = tuple(value) if isinstance(value, list) else (value,) * length
-    given["readout"] = (precision.readout.frac,)
+            layers = "hidden layer" if signal == "membrane" else "layer"
+            raise UserError(
+                f"precision.{signal}.frac = {value} has {len(value)} values; allowed is one for all, or a list of "
+                f"{length}, one per {layers}"
+            )
+        given[signal] = tuple(map(_number, value if isinstance(value, list) else [value] * length))
+    given["readout"] = (_number(precision.readout.frac),)
     return given
+
+
+def _number(frac: Any) -> int | None:
+    return None if frac == AUTO else frac
 
 
 def is_complete(experiment: Experiment, given: Given, attached: Attached) -> bool:
@@ -83,7 +92,7 @@ def choose_fracs(
 ) -> Fracs:
     """Return the formats of the network, of heads and of feedback layers; given ones stay as they are."""
     precision = experiment.precision
-    free = _Formats(experiment)
+    free = FreeFormats(experiment)
 
     def choose(signal: str, index: int, size: float) -> int:
         asked = given[signal][index]
@@ -115,15 +124,15 @@ def choose_fracs(
     return replace(legal, heads={**legal.heads, **asked_heads})
 
 
-class _Formats:
-    """What the formats of the experiment hold."""
+class FreeFormats:
+    """The fracs that calibration may choose: what the bits of the experiment hold."""
 
     def __init__(self, experiment: Experiment) -> None:
         self._precision = precision = experiment.precision
         self._highest = {
             name: QFormat(getattr(precision, name).bits, 0, name != "trace").highest for name in _PER_LAYER
         }
-        self._headroom = {"weight": precision.weight.headroom, "membrane": precision.membrane.headroom}
+        self._headroom = {"weight": precision.weight.free_bits, "membrane": precision.membrane.headroom}
 
     def frac(self, signal: str, size: float) -> int:
         """The largest frac that holds a magnitude with its headroom."""
@@ -135,7 +144,7 @@ class _Formats:
         return asked if isinstance(asked, int) else self.frac(signal, size)
 
 
-def _head(free: _Formats, sizes: Sizes, index: int, shape: LayerShape) -> HeadFracs:
+def _head(free: FreeFormats, sizes: Sizes, index: int, shape: LayerShape) -> HeadFracs:
     weight = free.common("weight", sizes.heads[index])
     return HeadFracs(
         weight,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurochip.config_precision import AUTO
 from neurochip.errors import UserError
 from neurochip.fixed_point import MAX_FRAC
 
@@ -116,7 +117,8 @@ def fracs_of(experiment: Experiment) -> Fracs:
     """
     precision = experiment.precision
     per_layer = [getattr(precision, name).frac for name in ("weight", "membrane", "trace", "error")]
-    if precision.readout.frac is None or not all(isinstance(frac, list | tuple) for frac in per_layer):
+    readout = precision.readout.frac
+    if not isinstance(readout, int) or not all(isinstance(frac, list) and AUTO not in frac for frac in per_layer):
         raise UserError("experiment.toml is not the resolved one that a run writes")
     weight, membrane, trace, error = (tuple(frac) for frac in per_layer)
     heads = {
@@ -124,4 +126,4 @@ def fracs_of(experiment: Experiment) -> Fracs:
         for index, head in (precision.heads or {}).items()
     }
     feedback = {int(index): frac for index, frac in (precision.feedback or {}).items()}
-    return Fracs(weight, membrane, trace, error, precision.readout.frac, heads, feedback)
+    return Fracs(weight, membrane, trace, error, readout, heads, feedback)

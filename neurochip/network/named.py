@@ -15,6 +15,7 @@ from neurochip.errors import UserError
 from neurochip.network.shape import layer_shapes
 
 NETWORK_KEYS = ("summary", "inputs", "input_shape", "classes", "layers")
+NIR_SUFFIX = ".nir"
 NETWORKS = Path(__file__).parent / "networks"
 KEYS_OF_OPTIONS = ("run.rules", "task.steps", "chip.name")  # which --rules, --steps and --chip give, not only --set
 
@@ -71,6 +72,8 @@ def named_network(text: str, overrides: Sequence[str], source: str | None = None
         network: dict[str, Any] = {"layers": [*dense, {"kind": "readout"}]}
         return _from_tables(network, (sizes[0], sizes[-1]), overrides, (f"--network {text}", source), Path())
     path = _path(text, "sizes such as 512-128-10")
+    if path.suffix == NIR_SUFFIX:
+        return _from_graph(path, overrides, source)
     tables = _read(path)
     if "layers" not in tables:
         source = source or _source(str(path), overrides)
@@ -89,6 +92,8 @@ def network_table(text: str) -> dict[str, Any]:
         UserError: naming what was given, and what is allowed.
     """
     path = _path(text, "network files")
+    if path.suffix == NIR_SUFFIX:
+        return {"nir": {"file": str(path.resolve())}}
     tables = _read(path)
     if "layers" not in tables:
         raise UserError(f"--network {text}: has no key layers; allowed are network files (an experiment stands alone)")
@@ -101,11 +106,24 @@ def _path(text: str, also: str) -> Path:
     named = NETWORKS / f"{text}.toml"
     if path.suffix != ".toml" and Path(text).name == text and named.is_file():
         return named
-    if path.suffix == ".toml" and path.is_file():
+    is_file = path.suffix in (".toml", NIR_SUFFIX)
+    if is_file and path.is_file():
         return path
-    what = "no such file" if path.suffix == ".toml" else "neither sizes nor a TOML file, nor a name"
+    what = "no such file" if is_file else "neither sizes nor a TOML or NIR file, nor a name"
     names = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.toml")))
-    raise UserError(f"--network {text}: {what}; allowed are {also}, .toml files and {names}")
+    raise UserError(f"--network {text}: {what}; allowed are {also}, .toml files, .nir graphs and {names}")
+
+
+def _from_graph(path: Path, overrides: Sequence[str], source: str | None) -> NamedNetwork:
+    """The network of a NIR graph; its inputs and classes are those of the graph."""
+    from neurochip.network.nir_experiment import with_nir
+
+    source = source or _source(str(path), overrides)
+    tables = {"network": {"nir": {"file": str(path.resolve())}}}
+    experiment, imported = with_nir(load_experiment(None, overrides, tables=tables, source=source), Path())
+    if imported is None:
+        raise UserError(f"--network {path}: the overrides leave no network.nir; allowed is a graph")
+    return NamedNetwork(experiment, imported.n_inputs, imported.n_outputs, source, path.parent)
 
 
 def _from_tables(

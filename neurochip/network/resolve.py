@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from neurochip.config import Experiment
+from neurochip.core.float_formats import Quantisers
 from neurochip.core.float_spec import FloatLayerSpec, FloatSpec
 from neurochip.errors import UserError
 from neurochip.fixed_point import MAX_FRAC, LearningRateCode, encode_learning_rate, quantise_scalar
@@ -155,7 +156,7 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
         bias=shape.bias,
         leak_kind=shape.leak[0],
         leak_value=shape.leak[1],
-        threshold_q=quantise_scalar(shape.threshold, fracs.potential) if shape.is_hidden else 0,
+        threshold_q=quantise_scalar(shape.threshold, fracs.potential) + shape.fires_above if shape.is_hidden else 0,
         reset=shape.reset,
         keeps_trace=keeps_trace,
         trace_leak_kind=shape.trace_leak[0],
@@ -164,7 +165,7 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
         frac_potential=fracs.potential,
         frac_trace=fracs.trace,
         frac_error=fracs.error,
-        frac_gradient=exact if asked is None else asked,
+        frac_gradient=asked if isinstance(asked, int) else exact,
         frac_event=shape.frac_event,
         inputs=shape.inputs,
         conv=shape.conv,
@@ -212,7 +213,7 @@ def float_layers(
             n_out=shape.n_out,
             bias=shape.bias,
             leak=leak_factor(shape.leak),
-            threshold=shape.threshold or 1.0,
+            threshold=math.nextafter(shape.threshold, math.inf) if shape.fires_above else shape.threshold or 1.0,
             reset=shape.reset,
             keeps_trace=credit == "trace" and shape.keeps_trace,
             trace_leak=leak_factor(shape.trace_leak),
@@ -232,7 +233,12 @@ def float_layers(
 
 
 def float_spec(
-    experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ...], fracs: Fracs, halvings: int = 0
+    experiment: Experiment,
+    rule: Rule,
+    shapes: tuple[LayerShape, ...],
+    fracs: Fracs,
+    halvings: int = 0,
+    quantisers: Quantisers | None = None,
 ) -> FloatSpec:
     """Return the real-valued specification of the same rule, with the realised learning rate and trace gate."""
     learning = experiment.learning
@@ -260,4 +266,5 @@ def float_spec(
         update_every=learning.update_every,
         momentum=1.0 - 2.0**-momentum if momentum else 0.0,
         standardise_every=_standardise_every(experiment, rule),
+        quantisers=quantisers,
     )

@@ -42,6 +42,7 @@ class LayerShape(LayerGeometry):
         out_map: channels, height and width of its outputs, if they are a map.
         scale: f of its events, folded into its weights (semantics section 1).
         gain: g of the standardised weights, f included; 0: they are not standardised.
+        fires_above: whether a neuron at its threshold does not fire yet.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class LayerShape(LayerGeometry):
     out_map: MapSize | None = None
     scale: float = 1.0
     gain: float = 0.0
+    fires_above: bool = False
 
     @property
     def rate_boost(self) -> int:
@@ -221,6 +223,7 @@ class _Building:
             kind, n_in, n_out, layer.bias, leak, self._trace_leak(inputs, leak), keeps, layer.threshold, layer.reset,
             inputs=self._unless_default(inputs, n_in), frac_event=self._stream.frac_event,
             scale=self._stream.scale, gain=layer.gain * self._stream.scale if layer.standardise else 0.0,
+            fires_above=layer.comparator == "gt",
         )  # fmt: skip
 
     def _trace_leak(self, inputs: tuple[Connection, ...], own: tuple[str, int]) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from neurochip.report.diagnosis import limits
 from neurochip.report.sentences import header, verdict, where_more_is
 from neurochip.report.stream import stream_tables
 from neurochip.report.table import Column, RuleResults, by_group, group_title, tables
@@ -30,7 +31,7 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
     headline, *others = tables(report)
     lines += table_lines(headline, groups, width)
-    lines += _paragraphs(verdict(report), "bold", width)
+    lines += _paragraphs([*verdict(report), *limits(report)], "bold", width)
     for columns in [*stream_tables(report), *others]:
         lines += table_lines(columns, groups, width)
     notes = [*where_more_is(report), *(f"Note: {note}" for note in report["notes"])]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from neurochip.counters import COUNTERS, MEMORIES, PHASES
+from neurochip.report.diagnosis import diagnosed, limits, table_rows
 from neurochip.report.json_file import write_text
+from neurochip.report.page import render
 from neurochip.report.plots import plots, rule_style
 from neurochip.report.sentences import hanging_on, header, verdict
 from neurochip.report.stream import stream_plots, stream_tables
@@ -37,11 +38,7 @@ def write_report_html(report: Mapping[str, Any], path: str | Path, command: str 
         path: the file to write, replaced at once.
         command: what made the report, shown for the reader who wants to repeat it.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    template = files("neurochip.report").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    write_text(path, environment.from_string(template).render(_content(report, command)) + "\n")
+    write_text(path, render("report.html.j2", _content(report, command)))
 
 
 def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
@@ -59,6 +56,8 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "hanging_on": hanging_on(report),
         "tornados": tornado_plots(report.get("sensitivity")),
         "measured": list(_pairs(report["task"]["provenance"])),
+        "limits": limits(report),
+        "diagnoses": [_diagnosis(rule, section) for rule, section in diagnosed(report).items()],
         "formats": _formats(report),
         "rules": [_detail(results) for results in by_rule(report) if results.fixed is not None],
         "summaries": [(results.rule, results.any["summary"]) for results in by_rule(report)],
@@ -90,15 +89,32 @@ def _headline(columns: tuple[Column, ...], report: Mapping[str, Any]) -> Table:
     return {"columns": columns, "groups": groups}
 
 
+def _diagnosis(rule: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    head, *rows = table_rows(section)
+    return {"rule": rule, "n_samples": section["n_samples"], "table": {"head": head, "rows": rows}}
+
+
 def _formats(report: Mapping[str, Any]) -> Table:
-    """Formats of every signal per rule; rules with the same formats share a row."""
-    shared: dict[tuple[str, str], list[str]] = {}
+    """Format, range and origin of every signal and layer; rules with the same ones share a row."""
+    shared: dict[tuple[str, ...], list[str]] = {}
     for results in by_rule(report):
-        for signal, layers in (look_up(results.fixed, "formats") or {}).items():
-            shared.setdefault((signal, ", ".join(layers)), []).append(results.rule)
-    signals = list(dict.fromkeys(signal for signal, _ in shared))
-    rows = [[s, text, ", ".join(rules)] for s in signals for (name, text), rules in shared.items() if name == s]
-    return {"head": ["signal", "format of each layer", "rules"], "rows": rows}
+        formats, ranges = look_up(results.fixed, "formats") or {}, look_up(results.fixed, "ranges") or {}
+        for signal, layers in formats.items():
+            for place, text in enumerate(layers):
+                rules = shared.setdefault((signal, *_range(ranges[signal][place] if ranges else {}, text)), [])
+                rules += [results.rule] if results.rule not in rules else []
+    signals = list(dict.fromkeys(row[0] for row in shared))
+    rows = [[*row, ", ".join(rules)] for name in signals for row, rules in shared.items() if row[0] == name]
+    return {"head": ["signal", "layer", "format", "range", "last bit", "to hold", "from", "rules"], "rows": rows}
+
+
+def _range(found: Mapping[str, Any], text: str) -> tuple[str, ...]:
+    """The cells of a format behind its signal."""
+    if not found:  # a report of an earlier version
+        return NOTHING, text, NOTHING, NOTHING, NOTHING, NOTHING
+    layer, frac = "all" if found["layer"] is None else str(found["layer"]), text.split(".")[1]
+    ends = f"{number(found['lowest'], 4)} … {number(found['highest'], 4)}"
+    return layer, text, ends, f"2^-{frac}" if frac != "0" else "1", number(found["magnitude"]), found["origin"]
 
 
 def _detail(results: RuleResults) -> dict[str, Any]:

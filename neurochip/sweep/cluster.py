@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from neurochip.errors import UserError
+from neurochip.listener import Listener
+from neurochip.sweep.keys import source_hash
 from neurochip.sweep.point import Computed
 from neurochip.sweep.workers import Job, compute_job, lost
 
 CONNECT_S = 20
+POLL_S = 0.1
+ASK_S = 5.0  # without a result, before the scheduler is asked whether there are workers
+LOGGERS = ("distributed", "distributed.client", "tornado")  # that have levels of their own
+LIVE = ("running", "connecting")  # of a client
 
 
 class Dask:
     """The workers behind a scheduler. Dask itself gives the jobs of a worker that is killed to the others."""
 
-    def __init__(self, scheduler: str) -> None:
-        """Connect.
+    def __init__(self, scheduler: str, listener: Listener) -> None:
+        """Connect; the listener is told when the work waits for workers.
 
         Raises:
             UserError: `distributed` is not installed, or no scheduler answers.
@@ -28,36 +36,87 @@ class Dask:
             raise UserError(
                 f"--scheduler {scheduler}: needs the package distributed; install neurochip[cluster]"
             ) from error
-        self._scheduler = scheduler
+        self._scheduler, self._listener = scheduler, listener
+        self._levels = {name: logging.getLogger(name).level for name in LOGGERS}
+        for name in LOGGERS:  # what is lost is said in one sentence
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = self._dask.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
+            self._restore_levels()
             raise UserError(
                 f"--scheduler {scheduler}: no scheduler answers ({' '.join(str(error).split())}); give the address of "
                 "a running one, such as tcp://host:8786"
             ) from error
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, list[Computed]]]:
-        """The results with the index of their job, as they come.
+        """The results with the index of their job, as they come; waits for workers as long as there are none.
 
         Raises:
-            UserError: the scheduler was lost; what came before is done.
+            UserError: the scheduler was lost, or a worker has another neurochip; what came before is done.
         """
-        futures = {self._client.submit(compute_job, job, pure=False): index for index, job in enumerate(jobs)}
-        for future in self._dask.as_completed(list(futures), loop=self._client.loop):
+        source = source_hash()
+        try:
+            submit = self._client.submit
+            futures = {submit(compute_job, job, source, pure=False): index for index, job in enumerate(jobs)}
+        except Exception as error:
+            raise self._lost() from error
+        for future in self._completed(list(futures)):
             index = futures[future]
-            try:
-                done: list[Computed] = future.result()
-            except self._dask.KilledWorker:
-                done = lost(jobs[index], "every worker that computed it was killed, perhaps for want of memory")
-            except (self._dask.client.FutureCancelledError, OSError) as error:
-                raise UserError(
-                    f"--scheduler {self._scheduler}: was lost; the points that were done are kept, and the same "
-                    "command continues"
-                ) from error
+            yield index, self._result(future, jobs[index])
             future.release()
-            yield index, done
+
+    def _completed(self, futures: list[Any]) -> Iterator[Any]:
+        """Futures as they end; says so when no worker is there to end them."""
+        coming = self._dask.as_completed(futures, loop=self._client.loop)
+        asked, is_waiting = time.monotonic(), False
+        while coming.count():
+            if coming.has_ready():
+                yield from coming.next_batch(block=False)
+                asked, is_waiting = time.monotonic(), False
+            elif self._client.status not in LIVE:
+                raise self._lost()
+            elif time.monotonic() - asked < ASK_S:
+                time.sleep(POLL_S)
+            else:
+                was_waiting, is_waiting = is_waiting, self._has_no_worker()
+                asked = time.monotonic()
+                if is_waiting and not was_waiting:
+                    self._listener.message(f"--scheduler {self._scheduler}: has no workers, waiting for one")
+
+    def _has_no_worker(self) -> bool:
+        try:
+            return not self._client.nthreads()
+        except (OSError, RuntimeError):  # the connection ended just now, which the futures tell next
+            return False
+
+    def _result(self, future: Any, job: Job) -> list[Computed]:
+        try:
+            done: list[Computed] = future.result()
+        except self._dask.KilledWorker:
+            return lost(job, "every worker that computed it was killed, perhaps for want of memory")
+        except (self._dask.client.FutureCancelledError, OSError) as error:
+            raise self._lost() from error
+        except UserError as error:
+            raise UserError(f"--scheduler {self._scheduler}: {error}") from error
+        except Exception as error:  # of a point nothing else comes, so it is no worker of this neurochip
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(
+                f"--scheduler {self._scheduler}: a worker cannot run neurochip ({text}); install the same there"
+            ) from error
+        return done
+
+    def _lost(self) -> UserError:
+        return UserError(
+            f"--scheduler {self._scheduler}: was lost; the points that were done are kept, and the same command "
+            "continues"
+        )
 
     def close(self) -> None:
         """Leave the cluster, which runs on; what is not done is given up."""
         self._client.close()
+        self._restore_levels()
+
+    def _restore_levels(self) -> None:
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)

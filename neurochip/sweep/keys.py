@@ -13,8 +13,8 @@ from neurochip.chip import Chip
 from neurochip.config import Experiment
 
 PACKAGE = Path(__file__).resolve().parent.parent
-NOT_OF_RESULTS = ("cli", "diagnosis", "export", "report")  # packages that only show what others found
-OF_SWEEPS = ("keys.py", "point.py", "shares.py")  # of this package, what makes a result
+NOT_OF_RESULTS = ("cli", "export", "report")  # packages that only show what others found
+OF_SWEEPS = ("keys.py", "loaded.py", "point.py", "shares.py")  # of this package, what makes a result
 
 
 def canonical_json(content: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from neurochip.comparison import costs
 from neurochip.config import Experiment, parse_experiment
+from neurochip.diagnosis.of_setup import diagnose_learned, limit_of
 from neurochip.errors import UserError
 from neurochip.experiment import rule_to_learn
 from neurochip.listener import Silent
@@ -22,6 +23,7 @@ from neurochip.run_directory import RunDirectory
 from neurochip.setup import Setup, chip_of, prepare_setup, task_settings, with_chip_file
 from neurochip.sweep.shares import numerics_section
 from neurochip.tasks import load_task
+from neurochip.tasks.registry import Loader
 from neurochip.training import Outcome, TrainingState
 
 Result = dict[str, Any]
@@ -39,6 +41,8 @@ COSTS = (
     "saturation_share",
     "underflow",
     "underflow_share",
+    "limit",
+    "advice",
 )
 
 
@@ -52,27 +56,32 @@ class Computed:
 
 
 class Unwritten(RunDirectory):
-    """A run directory that keeps nothing, for a run whose activity is priced at once."""
+    """A run directory without files, for a run that is priced and diagnosed at once; it has the last state of it."""
 
     def __init__(self) -> None:
         super().__init__(Path())
+        self.last: TrainingState | None = None
 
     def state(self, key: str) -> TrainingState | None:
         """No run was begun here."""
         return None
 
     def save_state(self, key: str, state: TrainingState) -> None:
-        """Keep nothing."""
+        """Keep the state of the only run."""
+        self.last = state
 
 
-def compute_points(configurations: Sequence[Mapping[str, Any]], base_dir: str) -> list[Computed]:
+def compute_points(
+    configurations: Sequence[Mapping[str, Any]], base_dir: str, load: Loader = load_task
+) -> list[Computed]:
     """Learn once and price every configuration; they differ in `chip` alone. What fails, fails by itself.
 
     Args:
         configurations: experiments as tables, files by absolute path or relative to `base_dir`.
         base_dir: the folder `task.path` is relative to.
+        load: gets a task.
     """
-    shared = _Shared(Path(base_dir))
+    shared = _Shared(Path(base_dir), load)
     return [_computed(shared, tables) for tables in configurations]
 
 
@@ -93,17 +102,27 @@ def _without_folder(text: str, tables: Mapping[str, Any]) -> str:
     return text.replace(chip, Path(chip).name)
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """A finished run and what limits it: the advice, which is None for a healthy run, if it was diagnosed."""
+
+    outcome: Outcome
+    is_diagnosed: bool
+    advice: Result | None
+
+
 class _Shared:
     """What the points of one simulation have in common: the setup and the finished run, once there is one."""
 
-    def __init__(self, base_dir: Path) -> None:
+    def __init__(self, base_dir: Path, load: Loader) -> None:
         self._base_dir = base_dir
-        self._run: tuple[Setup, Outcome] | None = None
+        self._load = load
+        self._run: tuple[Setup, _Learned] | None = None
 
     def has_data(self, experiment: Experiment) -> bool:
         """Whether the task can be loaded; its files are no part of the configuration and may come later."""
         try:
-            load_task(task_settings(experiment), self._base_dir, experiment.run.seed)
+            self._load(task_settings(experiment), self._base_dir, experiment.run.seed, Silent().message)
         except UserError:
             return False
         return True
@@ -112,7 +131,7 @@ class _Shared:
         """The result of a point; raises what it fails with."""
         rule = rule_to_learn(experiment)
         if self._run is None:
-            setup = prepare_setup(experiment, [rule], self._base_dir, ENGINE, Silent())
+            setup = prepare_setup(experiment, [rule], self._base_dir, ENGINE, Silent(), self._load)
             self._run = setup, _learned(setup, rule)
         else:
             setup = _on_chip(self._run[0], experiment, rule, self._base_dir)
@@ -132,16 +151,20 @@ def _on_chip(setup: Setup, experiment: Experiment, rule: Rule, base_dir: Path) -
     return other
 
 
-def _learned(setup: Setup, rule: Rule) -> Outcome:
-    """Run the rule in the arithmetic of the experiment; `infer` loads what the float BPTT learned."""
+def _learned(setup: Setup, rule: Rule) -> _Learned:
+    """Run the rule in the arithmetic of the experiment, and diagnose it; `infer` loads what the float BPTT learned."""
     stop, listener, directory = threading.Event(), Silent(), Unwritten()
     weights = None
     if rule.group == NO_LEARNING:
         weights = setup.job(setup.teacher, None, None, stop, listener)().weights
-    return setup.job(setup.runs[0], weights, directory, stop, listener)()
+    outcome = setup.job(setup.runs[0], weights, directory, stop, listener)()
+    found = diagnose_learned(setup, lambda key: directory.last, listener.message)
+    sections = list(found.values())  # of the only run, or none
+    return _Learned(outcome, bool(sections), sections[0]["advice"] if sections else None)
 
 
-def _result(setup: Setup, rule: Rule, outcome: Outcome) -> Result:
+def _result(setup: Setup, rule: Rule, learned: _Learned) -> Result:
+    outcome = learned.outcome
     last = outcome.epochs[-1]
     result: Result = {
         "rule": rule.name,
@@ -153,6 +176,8 @@ def _result(setup: Setup, rule: Rule, outcome: Outcome) -> Result:
     }
     if setup.runs[0].precision == "fixed":
         result |= _costs(setup, rule, outcome)
+    if learned.is_diagnosed:
+        result |= {"limit": limit_of(learned.advice), "advice": learned.advice}
     return result
 
 

@@ -10,10 +10,28 @@ from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.listener import Listener, Silent
 from neurochip.sweep.axes import SEED, Settings, SweepAxis, check_axis, parse_sweep
-from neurochip.sweep.design import GRID, METHODS, ONE_AT_A_TIME, OPTUNA, RANDOM, grid, one_at_a_time, random_points
+from neurochip.sweep.design import (
+    ARITHMETIC,
+    FROM_EXPERIMENT,
+    FROM_FLOAT,
+    GRID,
+    METHODS,
+    ONE_AT_A_TIME,
+    OPTUNA,
+    RANDOM,
+    STARTS,
+    grid,
+    one_at_a_time,
+    one_quantiser_at_a_time,
+    random_points,
+    signal_of,
+    with_twins,
+)
 from neurochip.sweep.design import with_seeds as seeded
+from neurochip.sweep.page import write_page
 from neurochip.sweep.run import Sweep, SweepPoint
 from neurochip.sweep.store import PointStore
+from neurochip.sweep.summary import summary_of
 from neurochip.sweep.table import rows_of, write_table
 from neurochip.sweep.workers import Processes, Serial, Workers
 
@@ -22,13 +40,22 @@ SAMPLED = (RANDOM, OPTUNA)  # methods that draw --points of the grid
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """Axes without the seed, the method, the seeds, and for methods that draw points how many and from which seed."""
+    """Axes without the seed, the method, the seeds, for methods that draw points how many and from which seed,
+    for one-at-a-time from where, and whether the float twins of the points are run beside them.
+    """
 
     axes: tuple[SweepAxis, ...]
     method: str = GRID
     seeds: tuple[int, ...] = ()
     n_points: int | None = None
     sampler_seed: int = 1
+    start: str = FROM_EXPERIMENT
+    twin: bool = False
+
+    @property
+    def strategy(self) -> str:
+        """How the points are chosen, in one word."""
+        return f"from-{self.start}" if self.start == FROM_FLOAT else self.method
 
 
 def parse_request(
@@ -37,6 +64,8 @@ def parse_request(
     seeds: str | None = None,
     n_points: int | None = None,
     sampler_seed: int = 1,
+    start: str = FROM_EXPERIMENT,
+    twin: bool = False,
 ) -> SweepRequest:
     """Read the options of `neurochip precision`; `run.seed` may be swept instead of given as `seeds`.
 
@@ -55,6 +84,15 @@ def parse_request(
             f"--points is needed with --method {' and '.join(SAMPLED)} alone; --method {method} was given "
             f"{'with' if n_points is not None else 'without'} it"
         )
+    if start not in STARTS or (start == FROM_FLOAT and method != ONE_AT_A_TIME):
+        raise UserError(
+            f"--from {start}: is not allowed with --method {method}; allowed are {FROM_EXPERIMENT}, and {FROM_FLOAT} "
+            f"with --method {ONE_AT_A_TIME}"
+        )
+    if twin and (method == OPTUNA or start == FROM_FLOAT or ARITHMETIC in keys):
+        raise UserError(
+            f"--twin: is not allowed with --method {OPTUNA}, --from {FROM_FLOAT} or --sweep {ARITHMETIC}; leave it out"
+        )
     if seeds is not None:
         if SEED in keys:
             raise UserError(f"--seeds {seeds}: the seeds are given with --sweep {SEED} already; allowed is one of them")
@@ -63,24 +101,36 @@ def parse_request(
     wrong = [value for value in found if type(value) is not int or value < 0]
     if wrong:
         raise UserError(f"--seeds: {wrong[0]!r} is not allowed; allowed are whole numbers from 0, such as 1,2,3")
-    if not sweeps:
+    if not sweeps and start != FROM_FLOAT:
         raise UserError("--sweep is missing; give at least one key and its values, for example --sweep run.seed=1:3")
     others = tuple(axis for axis in axes if axis.key != SEED)
-    return SweepRequest(others, method, tuple(found), n_points, sampler_seed)
+    if start == FROM_FLOAT:
+        for axis in others:
+            signal_of(axis.key)
+    return SweepRequest(others, method, tuple(found), n_points, sampler_seed, start, twin)
 
 
 def settings_of(request: SweepRequest, base: Experiment) -> list[Settings]:
     """The points of a method that fixes them all beforehand."""
-    if request.method == ONE_AT_A_TIME:
+    if request.start == FROM_FLOAT:
+        points = one_quantiser_at_a_time(request.axes, base)
+    elif request.method == ONE_AT_A_TIME:
         points = one_at_a_time(request.axes, base)
     elif request.method == RANDOM:
         points = random_points(request.axes, request.n_points or 0, request.sampler_seed)
     else:
         points = grid(request.axes)
+    if request.twin:
+        if base.precision.arithmetic != "fixed":
+            raise UserError(
+                f"--twin: precision.arithmetic = {base.precision.arithmetic!r} is the float twin already; allowed is "
+                "'fixed'"
+            )
+        points = with_twins(points, base)
     return seeded(points, request.seeds or (base.run.seed,))
 
 
-def workers_of(n_workers: int, scheduler: str | None) -> Workers:
+def workers_of(n_workers: int, scheduler: str | None, listener: Listener) -> Workers:
     """This process for one worker, processes for more, or the cluster behind a scheduler.
 
     Raises:
@@ -89,7 +139,7 @@ def workers_of(n_workers: int, scheduler: str | None) -> Workers:
     if scheduler is not None:
         from neurochip.sweep.cluster import Dask
 
-        return Dask(scheduler)
+        return Dask(scheduler, listener)
     return Serial() if n_workers == 1 else Processes(n_workers)
 
 
@@ -102,8 +152,10 @@ def run_sweep(
     n_workers: int = 1,
     scheduler: str | None = None,
     listener: Listener | None = None,
+    page: bool = True,
+    command: str | None = None,
 ) -> list[SweepPoint]:
-    """Compute the points that `out` does not hold yet, and write the table of all of them there.
+    """Compute the points that `out` does not hold yet, and write the table, plots and page of all of them there.
 
     Args:
         base: the experiment around which keys are varied.
@@ -113,6 +165,8 @@ def run_sweep(
         n_workers: processes on this machine; 1: this process.
         scheduler: address of a Dask scheduler, instead of processes.
         listener: progress.
+        page: whether to make plots and page; without, those of an earlier sweep are removed.
+        command: what the page names as the command that made it.
 
     Raises:
         UserError: a wrong key or value, an unusable folder, or no point that could be computed.
@@ -122,9 +176,10 @@ def run_sweep(
     store = PointStore(out)
     settings = None if request.method == OPTUNA else settings_of(request, base)
     store.open()
-    workers = workers_of(n_workers, scheduler)
+    told = listener or Silent()
+    workers = workers_of(n_workers, scheduler, told)
     try:
-        sweep = Sweep(base, base_dir, store, workers, listener or Silent())
+        sweep = Sweep(base, base_dir, store, workers, told)
         if settings is None:
             from neurochip.sweep.search import search
 
@@ -134,6 +189,7 @@ def run_sweep(
     finally:
         workers.close()
     write_table(rows_of(points), out)
+    write_page(summary_of(points, base, request.strategy, command) if page else None, out)
     errors = [point.computed.error for point in points if point.computed.error is not None]
     if len(errors) == len(points):
         raise UserError(f"none of {len(points)} points could be computed, the first because of this: {errors[0]}")

@@ -8,7 +8,7 @@ import importlib.util
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def _row(point: SweepPoint) -> Row:
     shares = result.get("saturation_share") or {}
     row |= {f"saturation_{signal}_share": shares.get(signal) for signal in SIGNALS}
     row["underflow_error_share"] = (result.get("underflow_share") or {}).get("error")
+    row["limit"] = result.get("limit")
     return row | {"error": point.computed.error}
 
 
@@ -95,14 +96,22 @@ def write_table(rows: Sequence[Row], directory: Path) -> list[Path]:
     Raises:
         UserError: the folder cannot be written.
     """
-    files = {CSV_NAME: csv_text(rows).encode(), PARQUET_NAME: parquet_bytes(rows)}
+    return write_files({CSV_NAME: csv_text(rows).encode(), PARQUET_NAME: parquet_bytes(rows)}, directory)
+
+
+def write_files(files: Mapping[str, bytes | None], directory: Path) -> list[Path]:
+    """Write files by name, each whole or as it was; remove those without content, which would tell of other points.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     written = []
     for name, content in files.items():
         path = directory / name
         part = directory / f".{name}.{os.getpid()}.part"
         try:
             if content is None:
-                path.unlink(missing_ok=True)  # one of an earlier sweep would tell of other points
+                path.unlink(missing_ok=True)
                 continue
             part.write_bytes(content)
             os.replace(part, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
 from neurochip.errors import UserError
+from neurochip.sweep.keys import source_hash
+from neurochip.sweep.loaded import LoadedTasks
 from neurochip.sweep.point import Computed, compute_points
 
 WAIT_S = 0.2
@@ -35,9 +38,21 @@ class Workers(Protocol):
     def close(self) -> None: ...
 
 
-def compute_job(job: Job) -> list[Computed]:
-    """The points of a job, in their order."""
-    return compute_points(job.configurations, job.base_dir)
+_TASKS = LoadedTasks()  # of a process that works for others, for the jobs that it will get
+
+
+def compute_job(job: Job, source: str) -> list[Computed]:
+    """The points of a job, in their order, in a process that works for another.
+
+    Raises:
+        UserError: the source here is not the one of hash `source`, after which the points are named.
+    """
+    if source_hash() != source:
+        raise UserError(
+            f"a worker on {platform.node()} has another neurochip, whose results would go by the names of this one; "
+            "install the same there, start the workers again, and the same command continues"
+        )
+    return compute_points(job.configurations, job.base_dir, _TASKS.load)
 
 
 def lost(job: Job, reason: str) -> list[Computed]:
@@ -48,10 +63,13 @@ def lost(job: Job, reason: str) -> list[Computed]:
 class Serial:
     """This process, one job after the other."""
 
+    def __init__(self) -> None:
+        self._tasks = LoadedTasks()
+
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, list[Computed]]]:
         """The results with the index of their job."""
         for index, job in enumerate(jobs):
-            yield index, compute_job(job)
+            yield index, compute_points(job.configurations, job.base_dir, self._tasks.load)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -90,7 +108,7 @@ class Processes:
         """Give the processes the next jobs; False if one of them was killed."""
         try:
             while waiting and len(flying) < AHEAD * self._n_workers:
-                flying[self._started().submit(compute_job, jobs[waiting[-1]])] = waiting[-1]
+                flying[self._submit(jobs[waiting[-1]])] = waiting[-1]
                 waiting.pop()
         except BrokenProcessPool:
             return False
@@ -99,17 +117,17 @@ class Processes:
     def _alone(self, job: Job) -> list[Computed]:
         """Run a job with no other beside it."""
         try:
-            return self._started().submit(compute_job, job).result()
+            return self._submit(job).result()
         except BrokenProcessPool:
             self.close()
             return lost(job, "the process that computed it was killed, perhaps for want of memory")
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _submit(self, job: Job) -> Future[list[Computed]]:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self._n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
             )
-        return self._pool
+        return self._pool.submit(compute_job, job, source_hash())
 
     def close(self) -> None:
         """End the processes, whatever they are at."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurochip.encoding.event_steps import bin_events
 from neurochip.errors import UserError
-from neurochip.events import EventDataset, Recordings
+from neurochip.events import EventDataset, Recordings, SensorSize
 from neurochip.tasks.registry import Progress, TaskData, TaskSettings
 from neurochip.tasks.splits import hold_out
 
 DEFAULT_VALIDATION = 0.1
+
+
+class Labelled(Protocol):
+    """Recordings, in memory or not."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
 
 
 def prepare_task(
@@ -32,28 +41,56 @@ def prepare_task(
     """
     if settings.crop is not None:
         splits = {name: recordings.crop(*settings.crop) for name, recordings in splits.items()}
-    classes = _classes(splits, settings, where)
-    fraction = _validation_fraction(settings, where)
-    if "validation" in splits and settings.validation is not None:
-        progress(f"{settings.name}: task.validation has no effect, the data has its own validation split")
-    hashes = "".join(f"{name} {splits[name].sha256()}\n" for name in sorted(splits))
+    classes = choose_classes(splits, settings, where)
+    say_what_has_no_effect(splits, settings, progress, where)
+    hashes = {name: recordings.sha256() for name, recordings in splits.items()}
     binned: dict[str, EventDataset] = {}
     for name, recordings in splits.items():
         progress(f"{settings.name}: {name}: {recordings.n_samples} recordings, {len(recordings.x)} events into steps")
-        binned[name] = _bin_split(recordings, classes, settings)
+        binned[name] = bin_split(recordings, classes, settings)
+    size = splits["train"].sensor_size
+    return finish_task(binned, classes, size, settings, seed, {**provenance, **content_hash(hashes)}, where)
+
+
+def finish_task(
+    binned: Mapping[str, EventDataset],
+    classes: tuple[int, ...],
+    sensor_size: SensorSize,
+    settings: TaskSettings,
+    seed: int,
+    provenance: Mapping[str, str],
+    where: str,
+) -> TaskData:
+    """Cut the validation split if there is none; raises UserError for a test split without samples."""
+    fraction = validation_fraction(settings, where)
     train = binned["train"]
     if "validation" in binned:
         validation = binned["validation"]
     else:
         kept, held = hold_out(train.labels.astype(np.int64), fraction, seed)
-        train, validation = train.take(kept), train.take(held)
+        train, validation = train.subset(kept), train.subset(held)
     if binned["test"].n_samples == 0:
         raise UserError(f"{where}: test has no recording of the classes {list(classes)}; at least one is needed")
-    content = {**provenance, "content_sha256": _sha256(hashes)}
-    return TaskData(settings.name, train, validation, binned["test"], classes, splits["train"].sensor_size, content)
+    return TaskData(settings.name, train, validation, binned["test"], classes, sensor_size, provenance)
 
 
-def _classes(splits: Mapping[str, Recordings], settings: TaskSettings, where: str) -> tuple[int, ...]:
+def content_hash(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return what the provenance says of the content: one hash of those of the splits."""
+    text = "".join(f"{name} {hashes[name]}\n" for name in sorted(hashes))
+    return {"content_sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def say_what_has_no_effect(
+    splits: Mapping[str, Labelled], settings: TaskSettings, progress: Progress, where: str
+) -> None:
+    """Check `task.validation`, and say so where the data has a validation split of its own."""
+    validation_fraction(settings, where)
+    if "validation" in splits and settings.validation is not None:
+        progress(f"{settings.name}: task.validation has no effect, the data has its own validation split")
+
+
+def choose_classes(splits: Mapping[str, Labelled], settings: TaskSettings, where: str) -> tuple[int, ...]:
+    """Return the labels that are learned: `task.classes`, or the sorted labels of `train`; raises UserError."""
     seen = [int(label) for label in np.unique(splits["train"].labels)]
     if not seen:
         raise UserError(f"{where}: train/labels is empty; a task needs training recordings")
@@ -72,7 +109,8 @@ def _classes(splits: Mapping[str, Recordings], settings: TaskSettings, where: st
     return tuple(int(label) for label in declared)
 
 
-def _validation_fraction(settings: TaskSettings, where: str) -> float:
+def validation_fraction(settings: TaskSettings, where: str) -> float:
+    """Return `task.validation`, or its default; raises UserError."""
     fraction = settings.validation
     if fraction is None:
         return DEFAULT_VALIDATION
@@ -81,12 +119,9 @@ def _validation_fraction(settings: TaskSettings, where: str) -> float:
     return float(fraction)
 
 
-def _bin_split(recordings: Recordings, classes: tuple[int, ...], settings: TaskSettings) -> EventDataset:
+def bin_split(recordings: Recordings, classes: tuple[int, ...], settings: TaskSettings) -> EventDataset:
+    """Return the recordings of these classes in steps."""
     chosen = np.flatnonzero(np.isin(recordings.labels, classes))
     if len(chosen) < recordings.n_samples:
         recordings = recordings.take(chosen)
     return bin_events(recordings, settings.steps, settings.repeat, classes, 2**settings.event_bits - 1)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -30,13 +30,28 @@ def test_it_prints_a_line_per_setting_and_writes_a_row_per_point(call: Command, 
     rows = rows_of(folder / "sweep")
     assert [(row[BITS], row["seed"]) for row in rows] == [("4", "1"), ("4", "2"), ("6", "1"), ("6", "2")]
     lines = done.out.splitlines()
-    assert lines[0].split() == ["weight.bits", "test", "%", "from", "to", "nJ", "µs", "mm²", "kbit", "failed"]
+    assert lines[0].split() == ["weight.bits", "test", "%", "lowest", "highest", "nJ", "µs", "mm²", "kbit", "failed"]
     percent = [100 * float(row["accuracy_test"]) for row in rows[:2]]
     energy = sum(float(row["energy_pj"]) for row in rows[:2]) / 2e3
     shown = lines[1].split()
     assert shown[:4] == ["4", f"{sum(percent) / 2:.1f}", f"{min(percent):.1f}", f"{max(percent):.1f}"]
     assert shown[4] == f"{energy:.4g}"
     assert len(list((folder / "sweep" / "points").iterdir())) == 4
+    text = " ".join(done.out.split())
+    assert "best: weight.bits = " in text and "cheapest within 1 point: " in text
+    assert "knee of the front: none: the front has " in text
+
+
+def test_it_writes_plots_and_a_page_that_names_the_command(start: Command, small: Path, folder: Path) -> None:
+    words = ("precision", "small.toml", "--sweep", f"{BITS}=4,6", "--sweep", "precision.weight.rounding=floor,nearest")
+    done = start(*words, "--workers", "1", "--out", "sweep")
+    assert done.code == 0
+    assert done.err.rstrip().endswith("sweep: sweep/sweep.html")
+    found = {path.name for path in (folder / "sweep").iterdir()}
+    plots = {f"{name}.{ending}" for name in ("accuracy", "pareto", "heatmap") for ending in ("svg", "png")}
+    assert found - {"sweep.parquet"} == {"points", "sweep.csv", "sweep.html", *plots}
+    page = (folder / "sweep" / "sweep.html").read_text(encoding="utf-8")
+    assert " ".join(("<code>neurochip", *words, "--workers 1 --out sweep</code>")) in page
 
 
 def test_json_holds_the_rows_and_a_rerun_has_the_same_bytes(call: Command, small: Path, folder: Path) -> None:
@@ -70,6 +85,25 @@ def test_one_at_a_time_and_random_have_their_points(call: Command, small: Path, 
     assert len(rows_of(folder / "sweep")) == 2
 
 
+def test_from_float_shows_a_line_per_quantiser(
+    call: Command, small: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    words = ("--method", "one-at-a-time", "--from", "float", "--workers", "1", "--quiet", "--out", "sweep")
+    done = call("precision", small, *words)
+    assert (done.code, done.err) == (0, "")
+    signals = ("weight", "membrane", "surrogate", "trace", "error", "readout")
+    rows = rows_of(folder / "sweep")
+    assert [(row["precision.arithmetic"], row["precision.quantisers"]) for row in rows] == [
+        ("float", "[]"), *(("float", f'["{name}"]') for name in signals), ("fixed", ""),
+    ]  # fmt: skip
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[0][:3] == ["arithmetic", "quantisers", "test"]
+    words_of = ("none", *signals, "-")
+    for line, row, word in zip(lines[1:9], rows, words_of, strict=True):
+        assert line[:3] == [row["precision.arithmetic"], word, f"{100 * float(row['accuracy_test']):.1f}"]
+
+
 def test_a_failed_point_is_shown_and_the_others_are_computed(call: Command, small: Path, folder: Path) -> None:
     done = call("precision", small, "--sweep", f"{BITS}=6,99", "--workers", "1", "--quiet", "--out", "sweep")
     assert done.code == 0
@@ -88,6 +122,7 @@ def test_a_failed_point_is_shown_and_the_others_are_computed(call: Command, smal
         (("--sweep", f"{BITS}=4", "--out", "."), "--out .: holds no sweep"),
         (("--sweep", f"{BITS}=4", "--set", "run.tune=true"), "run.tune = true is not allowed in a sweep"),
         (("--sweep", "chip.name=nothing"), "chip 'nothing' is unknown"),
+        (("--from", "float"), "--from float: is not allowed with --method grid"),
         (("--sweep", "learning.batch=2,3"), "none of 2 points could be computed, the first because of this: learning"),
     ],
 )

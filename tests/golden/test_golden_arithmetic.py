@@ -47,6 +47,7 @@ def test_stochastic_is_not_a_rounding_of_errors() -> None:
         (100, "constant", 45875, 69),  # 69.9997
         (-100, "constant", 45875, -69),
         (65536, "constant", 65535, 65535),
+        (65537, "constant", 65536, 65537),
         (40, "constant", 0, 0),
     ],
 )

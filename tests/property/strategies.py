@@ -147,7 +147,7 @@ def draw_fracs(
 
 def draw_leak(rng: random.Random) -> tuple[str, int]:
     if chance(rng, 45):
-        return "constant", rng.choice([rng.randint(0, 65535), 32768, 58982, 65535, 0])
+        return "constant", rng.choice([rng.randint(0, 65535), 32768, 58982, 65535, 65536, 0])
     return "shift", rng.choice([1, 1, 2, 3, 4, 15])
 
 

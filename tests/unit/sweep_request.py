@@ -14,8 +14,16 @@ BITS, ROUNDING = "precision.weight.bits", "precision.weight.rounding"
 
 
 def sweep_tiny(folder: Path, out: str, *sweeps: str, **options: Any) -> list[SweepPoint]:
-    """Sweep the experiment on the task in `folder`; `base` are changes of it, the rest is as for the command."""
-    asked = {key: options.pop(key) for key in ("method", "seeds", "n_points", "sampler_seed") if key in options}
+    """Sweep the experiment on the task in `folder`; `base` are changes of it, the rest is as for the command.
+
+    Without plots and page, which few tests look at.
+    """
+    options.setdefault("page", False)
+    asked = {
+        key: options.pop(key)
+        for key in ("method", "seeds", "n_points", "sampler_seed", "start", "twin")
+        if key in options
+    }
     base = tiny_experiment(**options.pop("base", {}))
     return run_sweep(base, parse_request(sweeps, **asked), base_dir=folder, out=folder / out, **options)
 

@@ -222,7 +222,9 @@ def test_given_fracs_are_never_moved_even_if_a_shift_becomes_illegal(changes: di
 @pytest.mark.parametrize(("signal", "allowed"), [("weight", 3), ("membrane", 2), ("trace", 3), ("error", 3),
                                                  ("gradient", 3)])  # fmt: skip
 def test_a_list_of_fracs_of_another_length_is_refused(signal: str, allowed: int) -> None:
-    with pytest.raises(UserError, match=rf"precision.{signal}.frac has {allowed + 1} values.*a list of {allowed}"):
+    with pytest.raises(
+        UserError, match=rf"precision.{signal}.frac = \[5, .* has {allowed + 1} values.*a list of {allowed}, one"
+    ):
         prepared(**{f"precision__{signal}__frac": [5] * (allowed + 1)})
 
 

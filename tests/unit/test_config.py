@@ -138,6 +138,10 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"network": {"layers": [{"kind": "dense"}, {"kind": "readout"}]}}, ("network.layers.0.neurons is missing",)
     ),
     "frac too large": ({"precision": {"weight": {"frac": 25}}}, ("precision.weight.frac", "25", "24")),
+    "a word for a frac": ({"precision": {"error": {"frac": "Auto"}}}, ("precision.error.frac = 'Auto'", "or 'auto'")),
+    "a word in a list of fracs": (
+        {"precision": {"trace": {"frac": ["auto", "x"]}}}, ("precision.trace.frac = ['auto', 'x']", "24 or 'auto'")
+    ),
     "delta narrower than error": (
         {"precision": {"error": {"bits": 8}, "delta": {"bits": 7}}}, ("delta.bits = 7", "error.bits = 8")
     ),

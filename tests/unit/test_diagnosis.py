@@ -15,17 +15,20 @@ from tiny_experiment import run_tiny, tiny_experiment, write_tiny_task
 
 from neurochip.config import Experiment, load_experiment
 from neurochip.core.engine import Engine
-from neurochip.diagnosis.advice import advise, inline_toml
+from neurochip.diagnosis.advice import advise
 from neurochip.diagnosis.compared import Neurons, divergence_of, neurons_of, snr_db
-from neurochip.diagnosis.console import table_rows
-from neurochip.diagnosis.measure import Diagnosis, LayerDiagnosis
-from neurochip.diagnosis.of_run import diagnose_run, section, sentence
+from neurochip.diagnosis.measure import Diagnosis, LayerDiagnosis, _unused_bits
+from neurochip.diagnosis.of_run import diagnose_run
+from neurochip.diagnosis.of_setup import section
 from neurochip.diagnosis.products import Taps
+from neurochip.diagnosis.remedies import inline_toml
 from neurochip.diagnosis.rounding import Rounding, rounding_of
 from neurochip.diagnosis.shares import saturation_shares
 from neurochip.diagnosis.updates import WeightUpdate
 from neurochip.errors import UserError
 from neurochip.events import EventDataset
+from neurochip.fixed_point import QFormat
+from neurochip.report.diagnosis import sentence, table_rows
 from neurochip.run_directory import read_experiment
 from neurochip.spec import CoreSpec, LayerSpec
 from neurochip.topology import ConvShape
@@ -158,7 +161,7 @@ def test_neurons_that_never_fire_are_dead_only_without_a_surrogate_derivative() 
 
 
 HEALTHY_LAYER = LayerDiagnosis(
-    "dense", {"membrane": 0.0, "error": 0.01, "weight": 0.0}, 0.1, 0.0, Rounding(9, 0.9, 0.0, 0.0, 0.0),
+    "dense", {"membrane": 0.0, "error": 0.01, "weight": 0.0}, 0.1, 0.0, 0.5, Rounding(9, 0.9, 0.0, 0.0, 0.0),
     {"potential": 50.0, "trace": 40.0, "error": 20.0}, None, Neurons(0.1, 0.0, 0.0, 2.0),
 )  # fmt: skip
 READOUT = replace(HEALTHY_LAYER, kind="readout", underflow=None, neurons=None, snr_db={"error": 30.0})
@@ -218,6 +221,32 @@ def test_noise_and_underflow_ask_for_bits_behind_the_point(resolved: Experiment)
     bits = ("precision.error.bits=10", f"precision.error.frac={[frac + 2 for frac in fracs]}")
     assert advice_for(resolved, underflow=0.4) == ("resolution", 1, bits)
     assert advice_for(resolved, snr_db={"error": 1.0}) == ("resolution", 1, bits)
+
+
+def test_weights_that_leave_their_first_bits_empty_become_finer_and_membranes_as_fine(resolved: Experiment) -> None:
+    fracs, bounds = resolved.precision.weight.frac, resolved.precision.membrane.frac
+    assert isinstance(fracs, list) and isinstance(bounds, list)
+    precision = resolved.precision
+    narrow = precision.model_copy(update={"membrane": precision.membrane.model_copy(update={"frac": fracs[:2]})})
+    bounded = resolved.model_copy(update={"precision": narrow})
+    finer = f"precision.weight.frac={[fracs[0], fracs[1] + 2, fracs[2]]}"
+    wider = f"precision.membrane.bits={precision.membrane.bits + 2}"
+    membranes = f"precision.membrane.frac={[frac + 2 for frac in fracs[:2]]}"
+    assert advice_for(bounded, unused_bits=2.9) == ("resolution", 1, (finer, wider, membranes))
+    assert all(bound >= frac + 2 for bound, frac in zip(bounds, fracs, strict=False))
+    assert advice_for(resolved, unused_bits=2.9) == ("resolution", 1, (finer,))
+    assert advice_for(resolved, unused_bits=1.9) is None
+    many = precision.model_copy(update={"weight": precision.weight.model_copy(update={"bits": 12})})
+    assert advice_for(resolved.model_copy(update={"precision": many}), unused_bits=2.9) is None  # 9 bits do
+
+
+def test_unused_bits_are_those_above_all_but_the_largest_weights() -> None:
+    codes = np.full((100, 100), 3)
+    codes[0, :5] = 127
+    assert _unused_bits(codes, QFormat(8, 0, True)) == pytest.approx(np.log2(127 / 3))
+    codes[0] = -128
+    assert _unused_bits(codes, QFormat(8, 0, True)) == 0.0
+    assert _unused_bits(np.zeros((2, 2), int), QFormat(8, 0, True)) == pytest.approx(np.log2(127))
 
 
 def test_dead_neurons_get_a_threshold_that_they_reach(resolved: Experiment) -> None:
@@ -289,10 +318,8 @@ def test_a_run_in_real_numbers_is_refused(tmp_path: Path) -> None:
 def test_the_sentence_names_the_options_to_type() -> None:
     experiment = tiny_experiment(precision__weight__rounding="nearest")
     diagnosis = Diagnosis(4, (replace(READOUT, rounding=Rounding(9, 0.62, 0.9, 0.0, 0.0)),))
-    result = {"rule": "ottt-o", **section(diagnosis, advise(diagnosis, experiment))}
-    assert sentence(result) == (
+    assert sentence("ottt-o", section(diagnosis, advise(diagnosis, experiment))) == (
         "ottt-o: 62 % of the weight updates of layer 0 (readout) round to no change, and 90 % of its learning rate is "
         "lost: use stochastic rounding. Add --set precision.weight.rounding=stochastic"
     )
-    healthy = {"rule": "ottt-o", "advice": None}
-    assert sentence(healthy) == "ottt-o: nothing found that limits it."
+    assert sentence("ottt-o", {"advice": None}) == "ottt-o: no number format found that limits accuracy."

@@ -17,7 +17,7 @@ from neurochip.spec import CoreSpec, LayerSpec
 N_STEPS = 12
 SIZES = (9, 19, 17, 3)  # no multiple of the 16 columns that rows are padded to
 RULES = [("trace", "immediate"), ("unroll", "immediate"), ("trace", "accumulate"), ("unroll", "accumulate")]
-LEAKS = [("shift", k) for k in range(1, 16)] + [("constant", alpha) for alpha in (0, 1, 32768, 58982, 65534, 65535)]
+LEAKS = [("shift", k) for k in range(1, 16)] + [("constant", alpha) for alpha in (0, 1, 32768, 58982, 65534, 65535, 65536)]
 
 
 def make_spec(credit: str = "trace", update: str = "immediate", **changes: Any) -> CoreSpec:

@@ -85,7 +85,7 @@ def test_formats_hold_what_is_assumed_and_keys_of_the_experiment_win() -> None:
     shapes = layer_shapes(experiment, 400, 3)
     traces = [np.linspace(0.0, top, 4001) for top in (1.9, 3.7, 1.0)]
     found = assumed_fracs(experiment, shapes, (0.1, 0.2, 0.3), traces)
-    headroom = experiment.precision.weight.headroom
+    headroom = experiment.precision.weight.free_bits
     for frac, active in zip(found.weight, (40.0, 1.4, 1.5), strict=True):
         largest = 3.2905 * experiment.network.init_gain / math.sqrt(active) * 2**headroom
         assert largest * 2**frac <= 127 < largest * 2 ** (frac + 1)

@@ -234,7 +234,7 @@ def test_formats_of_a_network_that_never_ran_hold_its_spreads() -> None:
     experiment = experiment_of(LAYERS)
     fracs = assumed_fracs(experiment, shapes_of(LAYERS), [0.1] * 4, [np.ones(3)] * 4)
     highest = QFormat(experiment.precision.weight.bits, 0, True).highest
-    headroom = 2.0**experiment.precision.weight.headroom
+    headroom = 2.0**experiment.precision.weight.free_bits
     for index, gain, n_rows in ((0, 2.0, 18), (2, 1.5, 6)):
         assert fracs.weight[index] == frac_for(NORMAL_PERCENTILE * gain / math.sqrt(n_rows) * headroom, highest)
     unscaled = [{**layer, "spike_scale": 1.0} if "spike_scale" in layer else layer for layer in LAYERS]

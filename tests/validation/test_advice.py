@@ -33,10 +33,11 @@ def learned(folder: Path, overrides: tuple[str, ...]) -> tuple[float, dict[str, 
         ("saturation", ("precision.membrane.frac=14",)),
         ("saturation", ("precision.weight.frac=9", "run.seed=2")),
         ("saturation", ("precision.error.frac=9",)),
+        ("resolution", ("precision.membrane.bits=10",)),
         ("resolution", ("precision.error.bits=4", "run.seed=2")),
         ("dead neurons", (layers(3.0),)),
     ],
-    ids=["nearest", "membrane", "weight", "error", "error-bits", "dead"],
+    ids=["nearest", "membrane", "weight", "error", "membrane-bits", "error-bits", "dead"],
 )
 def test_following_the_advice_gains_a_point(
     tmp_path_factory: pytest.TempPathFactory, cause: str, overrides: tuple[str, ...]

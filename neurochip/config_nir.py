@@ -1,0 +1,30 @@
+"""The table `[network.nir]` of an experiment: a network trained elsewhere, and what a NIR file does not say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from neurochip.config_table import Table
+
+
+class NirTable(Table):
+    """`[network.nir]`: the layers and the initial weights come from a NIR graph (docs/nir.md).
+
+    `dt` is the step in the unit of the time constants of the file (seconds in practice); a graph of IF neurons alone
+    needs none. `scheme`: "euler" takes alpha = 1 - dt/tau, "exact" exp(-dt/tau). `reset` and `comparator` ("gt": a
+    neuron fires above its threshold, "ge": also at it) are those of the framework that trained it. What is left out is
+    taken from a file that neurochip wrote; else NIR's own definition holds, zero and gt. `synapse` "instant" drops the
+    filter of CubaLIF synapses and keeps their charge. `outputs` are the outputs of the graph that stand for the classes
+    of the task, in their order. A run writes `sha256`, the hash of the file.
+    """
+
+    file: Annotated[str, Field(min_length=1)]
+    dt: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    scheme: Literal["euler", "exact"] | None = None
+    reset: Literal["subtract", "zero"] | None = None
+    comparator: Literal["ge", "gt"] | None = None
+    synapse: Literal["refuse", "instant"] = "refuse"
+    outputs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    sha256: str | None = None

@@ -1,0 +1,132 @@
+"""An experiment whose network comes out of a NIR graph: its layers written out, its weights beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from neurochip.config import Experiment
+from neurochip.config_errors import sentence
+from neurochip.config_layers import NetworkTable
+from neurochip.config_nir import NirTable
+from neurochip.errors import UserError
+from neurochip.network.nir_file import Graph, read_nir
+from neurochip.network.nir_import import import_graph
+from neurochip.network.nir_imported import Imported
+from neurochip.network.shape import LayerShape
+
+COPY = "network.nir"  # the graph in a run directory
+
+
+def with_nir(experiment: Experiment, base_dir: Path) -> tuple[Experiment, Imported | None]:
+    """Read `network.nir.file` and write its layers, and what it says of time and formats, into the experiment.
+
+    An experiment without `network.nir` stays as it is. `network.nir.file` is relative to `base_dir`.
+
+    Raises:
+        UserError: a file that is no NIR graph, is not the one of `network.nir.sha256`, or needs what the core does not
+            have; or `network.layers` that are other than those of the graph.
+    """
+    table = experiment.network.nir
+    if table is None:
+        return experiment, None
+    graph = read_nir(base_dir / table.file)
+    _check_content(table, graph)
+    imported = import_graph(graph, table)
+    network = _network(experiment, imported)
+    if "layers" in experiment.network.model_fields_set and experiment.network.layers != network.layers:
+        raise UserError(
+            f"network.layers is not allowed with network.nir.file = {table.file!r}, whose graph has other layers; "
+            "leave network.layers out"
+        )
+    steps = imported.steps
+    known: dict[str, Any] = {
+        "dt": steps.dt, "scheme": steps.scheme, "reset": steps.reset, "comparator": steps.comparator,
+        "sha256": graph.sha256,
+    }  # fmt: skip
+    changed = network.model_copy(update={"nir": table.model_copy(update=known)})
+    return _with_formats(experiment, imported).model_copy(update={"network": changed}), imported
+
+
+def stored(experiment: Experiment) -> Experiment:
+    """The experiment as a run directory holds it: with the copy of its graph that lies there."""
+    if experiment.network.nir is None:
+        return experiment
+    table = experiment.network.nir.model_copy(update={"file": COPY})
+    return experiment.model_copy(update={"network": experiment.network.model_copy(update={"nir": table})})
+
+
+def initial_weights(
+    imported: Imported | None, shapes: tuple[LayerShape, ...], labels: tuple[int, ...]
+) -> list[NDArray[np.float64]] | None:
+    """The weights of a graph, one array per layer of the network; None without a graph.
+
+    Raises:
+        UserError: a task that has other inputs or classes than the graph, saying what both have.
+    """
+    if imported is None:
+        return None
+    graph = imported.graph
+    if imported.n_outputs != len(labels):
+        raise graph.refuse(
+            graph.only("Output"),
+            f"has {imported.n_outputs} values, the task {len(labels)} classes with the labels {list(labels)}; "
+            "network.nir.outputs lists the output of every class, for example the labels themselves",
+        )
+    for layer, shape in zip(imported.layers, shapes, strict=True):
+        needed = (shape.n_weight_rows + shape.n_bias_rows, shape.columns)
+        if layer.weights.shape != needed:
+            raise graph.refuse(
+                layer.weights_node,
+                f"has weights for {layer.weights.shape[0] - shape.n_bias_rows} inputs, the task gives "
+                f"{shape.n_weight_rows}; allowed are tasks with the input of the graph",
+            )
+    return [layer.weights for layer in imported.layers]
+
+
+def _network(experiment: Experiment, imported: Imported) -> NetworkTable:
+    """`[network]` with the layers of the graph, checked like one that a user wrote."""
+    tables = {key: value for key, value in experiment.to_tables()["network"].items() if key != "layers"}
+    tables["layers"] = list(imported.tables)
+    asked = experiment.network.input_shape
+    if imported.input_shape is not None:
+        if asked is not None and tuple(asked) != imported.input_shape:
+            raise UserError(
+                f"network.input_shape = {asked} is not allowed with {imported.graph.source}, whose input is "
+                f"{list(imported.input_shape)}"
+            )
+        tables["input_shape"] = list(imported.input_shape)
+    try:
+        return NetworkTable.model_validate(tables)
+    except ValidationError as error:
+        raise UserError(f"{imported.graph.source}: as network: {sentence(error, NetworkTable)}") from error
+
+
+def _with_formats(experiment: Experiment, imported: Imported) -> Experiment:
+    """The fracs that a file of neurochip states, where the experiment has none and the bits are the same."""
+    precision, formats = experiment.precision, imported.formats
+    n_layers = len(imported.layers)
+    fits = len(formats.get("weight_frac", ())) == n_layers == len(formats.get("membrane_frac", ())) + 1
+    if not fits or formats["weight_bits"] != precision.weight.bits:
+        return experiment
+    changed = {
+        signal: getattr(precision, signal).model_copy(update={"frac": formats[f"{signal}_frac"]})
+        for signal in ("weight", "membrane", "readout")
+        if getattr(precision, signal).frac is None
+    }
+    return experiment.model_copy(update={"precision": precision.model_copy(update=changed)})
+
+
+def _check_content(table: NirTable, graph: Graph) -> None:
+    if table.sha256 is not None and table.sha256 != graph.sha256:
+        raise UserError(
+            f"{graph.source}: has the hash {graph.sha256[:16]}..., network.nir.sha256 is {table.sha256[:16]}...; the "
+            "file is not the one that the experiment began with"
+        )
+
+
+__all__ = ["COPY", "initial_weights", "stored", "with_nir"]

@@ -1,0 +1,308 @@
+"""From a NIR graph to the layers of `[network]` and their real weights, in the order of rows and columns of the core.
+
+What the core does not have is refused with the name of the node; what is only near is kept in `ImportedLayer.notes`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurochip.config_nir import NirTable
+from neurochip.network.nir_chain import Link, chain_of
+from neurochip.network.nir_file import POOLS, Graph
+from neurochip.network.nir_imported import Imported, ImportedLayer, formats_of, steps_of
+from neurochip.network.nir_neurons import Neurons, Steps, neurons_of
+from neurochip.network.nir_shapes import Shape, infer_shapes, padding_of
+
+Array = NDArray[np.float64]
+NO_LEAK_CONSTANT = 65536
+SAME = 1e-6  # relative: what float32 time constants lose
+NO_SYNAPSE = 2.0**-17  # of beta, below half of the smallest leak
+
+
+def import_graph(graph: Graph, table: NirTable) -> Imported:
+    """Make the layers of a graph.
+
+    Raises:
+        UserError: naming the node that the core does not have.
+    """
+    steps, shapes = steps_of(graph, table), infer_shapes(graph)
+    building = _Building(graph, steps, shapes, table)
+    for link in chain_of(graph):
+        building.add(link)
+    start = shapes[graph.only("Input")]
+    return Imported(
+        graph=graph,
+        steps=steps,
+        tables=tuple(building.tables),
+        layers=tuple(building.layers),
+        input_shape=(start[0], start[1], start[2]) if len(start) == 3 else None,
+        n_inputs=math.prod(start),
+        n_outputs=building.layers[-1].weights.shape[1],
+        formats=formats_of(graph, table),
+    )
+
+
+class _Building:
+    """The layers so far."""
+
+    def __init__(self, graph: Graph, steps: Steps, shapes: Mapping[str, Shape], table: NirTable) -> None:
+        self.tables: list[dict[str, Any]] = []
+        self.layers: list[ImportedLayer] = []
+        self._graph, self._steps, self._shapes, self._table = graph, steps, shapes, table
+        self._last = graph.only("Input")
+        self._place: dict[str, int] = {}  # population -> its entry of `tables`
+
+    def add(self, link: Link) -> None:
+        """Add a layer and what lies before it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add(link)
+
+    def _add(self, link: Link) -> None:
+        channels_last = self._add_path(link)
+        if link.is_last:
+            layer = self._readout(link, channels_last)
+        else:
+            layer = self._hidden(link, channels_last)
+            self._place[str(link.population)] = len(self.tables)
+            self._last = str(link.population)
+        if not np.isfinite(layer.weights).all():
+            raise self._graph.refuse(
+                link.weights, "has weights that are beyond all numbers with the R and tau behind it"
+            )
+        self.tables.append(layer.table)
+        self.layers.append(layer)
+
+    def _add_path(self, link: Link) -> bool:
+        """Write pools, flattens and adds; returns whether the map before a flatten has its channels last."""
+        graph = self._graph
+        changed = self._last != graph.only("Input")
+        for name, added in link.path:
+            for other in added:
+                self.tables.append({"kind": "add", "layer": self._name_of(other)})
+                changed = True
+            node = graph.nodes[name]
+            if node.kind in POOLS:
+                kernel = node.pair("kernel_size")
+                if node.pair("stride") != kernel or node.pair("padding") != (0, 0):
+                    raise graph.refuse(name, "has windows that overlap or stand apart, or padding; allowed is stride = "
+                                             "kernel_size without padding")  # fmt: skip
+                if node.kind == "AvgPool2d" and (kernel[0] * kernel[1]).bit_count() != 1:
+                    raise graph.refuse(name, f"averages {kernel[0]} x {kernel[1]} values; allowed are powers of two")
+                kind = "avgpool" if node.kind == "AvgPool2d" else "sumpool"
+                self.tables.append({"kind": kind, "kernel": list(kernel)})
+                changed = changed or kernel != (1, 1)
+            elif node.kind == "Flatten":
+                self.tables.append({"kind": "flatten"})
+        return changed
+
+    def _name_of(self, node: str) -> str:
+        if node == self._graph.only("Input"):
+            return "input"
+        name = f"nir {node}"
+        self.tables[self._place[node]]["name"] = name
+        return name
+
+    def _hidden(self, link: Link, channels_last: bool) -> ImportedLayer:
+        graph, name = self._graph, str(link.population)
+        shape = self._shapes[name]
+        neurons = self._neurons(link)
+        if neurons.threshold is None:
+            raise graph.refuse(name, "never fires and is not the last; allowed there are IF, LIF and CubaLIF")
+        if (neurons.threshold <= 0).any():
+            raise graph.refuse(name, f"has v_threshold = {neurons.threshold.min():g}; allowed are numbers above 0")
+        if self._steps.reset == "zero" and neurons.v_reset.any():
+            raise graph.refuse(name, "has a v_reset other than 0; the core resets to 0 or subtracts the threshold")
+        threshold = float(neurons.threshold.max())
+        factor = neurons.gain * (threshold / neurons.threshold)
+        node, notes = graph.nodes[link.weights], []
+        noted = graph.nodes[name].metadata
+        if not _same(neurons.threshold):
+            notes.append("the thresholds of its neurons differ; their weights are scaled to the largest")
+        alpha, leak = self._leak(name, neurons, noted)
+        table: dict[str, Any]
+        if node.kind == "Conv2d":
+            weights = self._convolution(link, factor, neurons.drift * (threshold / neurons.threshold), shape)
+            kernel, padding = node["weight"].shape[2:], padding_of(graph, link.weights)
+            table = {
+                "kind": "conv2d", "channels": shape[0], "kernel": [int(k) for k in kernel],
+                "stride": list(node.pair("stride")), "padding": list(padding), "groups": int(node["groups"].item()),
+            }  # fmt: skip
+            n_bias = table["groups"]
+        else:
+            rows, bias = self._matrix(link.weights, channels_last)
+            if link.recurrent is not None:
+                own, own_bias = self._matrix(link.recurrent, False)
+                rows, bias = np.concatenate([rows, own]), bias + own_bias
+            drift = neurons.drift * (threshold / neurons.threshold)
+            weights = np.concatenate([rows * factor, (bias * factor + drift)[None]])
+            table = {"kind": "dense", "neurons": shape[0], "recurrent": link.recurrent is not None}
+            n_bias = 1
+        has_bias = _has_bias(noted, weights[-n_bias:])
+        table |= {
+            _leak_key(leak): leak[1], "threshold": threshold, "reset": self._steps.reset, "bias": has_bias,
+            "comparator": self._steps.comparator,
+        }  # fmt: skip
+        notes += self._about_synapses(name)
+        return ImportedLayer(link.weights, name, table, weights, alpha, _lambda(leak), tuple(notes))
+
+    def _readout(self, link: Link, channels_last: bool) -> ImportedLayer:
+        """The last weights; neurons behind them become the leak of the readout, their threshold its unit."""
+        graph, name = self._graph, link.population
+        if graph.nodes[link.weights].kind == "Conv2d":
+            raise graph.refuse(link.weights, "is the last with weights; the readout needs a Linear or Affine")
+        if link.recurrent is not None:
+            raise graph.refuse(str(name), "is the last and takes its own spikes back; allowed are hidden layers")
+        rows, bias = self._matrix(link.weights, channels_last)
+        table: dict[str, Any] = {"kind": "readout"}
+        noted = graph.nodes[name or link.weights].metadata
+        alpha = leak_factor = None
+        notes: list[str] = []
+        factor, drift = np.ones(rows.shape[1]), np.zeros(rows.shape[1])
+        if name is not None:
+            neurons = self._neurons(link)
+            unit = 1.0 if neurons.threshold is None else 1.0 / neurons.threshold
+            if neurons.threshold is not None and (neurons.threshold <= 0).any():
+                raise graph.refuse(name, f"has v_threshold = {neurons.threshold.min():g}; allowed are numbers above 0")
+            factor, drift = neurons.gain * unit, neurons.drift * unit
+            if neurons.threshold is not None:
+                notes.append("its neurons became the readout: potentials without reset, summed, not counted spikes")
+            notes += self._about_synapses(name)
+            if graph.nodes[name].kind != "IF" and not (_is_zero(neurons.alpha) and "leak_kind" not in noted):
+                alpha, leak = self._leak(name, neurons, noted)
+                table[_leak_key(leak)], leak_factor = leak[1], _lambda(leak)
+        weights = np.concatenate([rows * factor, (bias * factor + drift)[None]])
+        weights = self._chosen(weights)
+        table["bias"] = _has_bias(noted, weights[-1:])
+        return ImportedLayer(link.weights, name, table, weights, alpha, leak_factor, tuple(notes))
+
+    def _chosen(self, weights: Array) -> Array:
+        chosen = self._table.outputs
+        if chosen is None:
+            return weights
+        n_outputs = weights.shape[1]
+        if max(chosen) >= n_outputs or len(set(chosen)) < len(chosen):
+            raise self._graph.refuse(
+                self._graph.only("Output"),
+                f"has {n_outputs} values; network.nir.outputs = {chosen} needs different numbers from 0 to "
+                f"{n_outputs - 1}",
+            )
+        return np.ascontiguousarray(weights[:, chosen])
+
+    def _neurons(self, link: Link) -> Neurons:
+        """The population behind a link without the filter of its synapses: I = charge S."""
+        name = str(link.population)
+        neurons = neurons_of(self._graph, name, math.prod(self._shapes[name]), self._steps)
+        charge = neurons.charge
+        if (neurons.beta > NO_SYNAPSE).any():
+            if self._table.synapse == "refuse":
+                raise self._graph.refuse(
+                    name,
+                    f"filters its input with tau_syn = {self._graph.nodes[name]['tau_syn'].reshape(-1)[0]:g}, which "
+                    "the core does not; network.nir.synapse = 'instant' drops the filter and keeps the charge",
+                )
+            charge = np.broadcast_to(self._graph.nodes[name]["w_in"].reshape(-1), charge.shape)
+        return replace(neurons, gain=neurons.gain * charge)
+
+    def _about_synapses(self, name: str) -> list[str]:
+        neurons = neurons_of(self._graph, name, math.prod(self._shapes[name]), self._steps)
+        if (neurons.beta > NO_SYNAPSE).any():
+            return [f"the filter of its synapses ({neurons.beta.max():.3g} per step) is dropped, its charge kept"]
+        return []
+
+    def _leak(self, name: str, neurons: Neurons, noted: Mapping[str, Any]) -> tuple[float, tuple[str, int]]:
+        """(alpha, leak of the core) of a population with one alpha."""
+        codes = {_nearest_leak(float(alpha), noted) for alpha in np.unique(neurons.alpha)}
+        if len(codes) > 1:
+            raise self._graph.refuse(
+                name,
+                f"has leaks from {neurons.alpha.min():.6g} to {neurons.alpha.max():.6g} per step; allowed is one for "
+                "all neurons of a layer",
+            )
+        return float(neurons.alpha.mean()), codes.pop()
+
+    def _matrix(self, name: str, channels_last: bool) -> tuple[Array, Array]:
+        """([inputs, outputs], bias) of a Linear or Affine; inputs of a flattened map in the order of our addresses."""
+        node = self._graph.nodes[name]
+        rows = node["weight"].T
+        bias = np.zeros(rows.shape[1])
+        if node.kind == "Affine":
+            bias = np.broadcast_to(node["bias"].reshape(-1), bias.shape)
+        if channels_last:
+            rows = rows[channels_last_order(self._map_before(name))]
+        return rows, bias
+
+    def _map_before(self, name: str) -> Shape:
+        """The shape of the input of a weight, before it was flattened."""
+        graph = self._graph
+        while True:
+            before = graph.before(name)[0]
+            if graph.nodes[before].kind != "Flatten":
+                return self._shapes[before]
+            name = before
+
+    def _convolution(self, link: Link, factor: Array, drift: Array, shape: Shape) -> Array:
+        """Rows (c k_h + k_y) k_w + k_x, columns: channels of a group; then one bias row per group."""
+        graph, node = self._graph, self._graph.nodes[link.weights]
+        per_channel = []
+        for what, values in (("gains and thresholds", factor), ("v_leak", drift)):
+            by_channel = values.reshape(shape[0], -1)
+            if not all(_same(row) for row in by_channel):
+                raise graph.refuse(
+                    str(link.population), f"has {what} that differ within a channel; allowed is one per channel"
+                )
+            per_channel.append(by_channel[:, 0])
+        gain, drifts = per_channel
+        weight, groups = node["weight"] * gain[:, None, None, None], int(node["groups"].item())
+        bias = np.broadcast_to(node["bias"].reshape(-1), gain.shape) * gain + drifts
+        n_columns = shape[0] // groups
+        rows = [part.reshape(n_columns, -1).T for part in np.split(weight, groups)]
+        return np.concatenate([*rows, bias.reshape(groups, n_columns)])
+
+
+def channels_last_order(shape: Shape) -> NDArray[np.int64]:
+    """Positions in a flattened (channels, height, width) of the addresses (y W + x) C + c; a list stays as it is."""
+    order: NDArray[np.int64] = np.arange(math.prod(shape)).reshape(shape)
+    return order.transpose(1, 2, 0).reshape(-1) if len(shape) == 3 else order
+
+
+def _nearest_leak(alpha: float, noted: Mapping[str, Any]) -> tuple[str, int]:
+    """The leak of the core nearest to alpha: the noted one if it is that, else a shift where it is as near."""
+    constant = min(NO_LEAK_CONSTANT, max(0, math.floor(alpha * 65536 + 0.5)))
+    shift = min(15, max(1, round(-math.log2(1.0 - alpha)))) if alpha < 1.0 else 15  # the slowest
+    shift_error, constant_error = abs(1.0 - 2.0**-shift - alpha), abs(constant / 65536 - alpha)
+    is_shift = shift_error <= constant_error + SAME and alpha < 1.0
+    if noted.get("leak_kind") == "constant" and constant_error <= SAME:
+        is_shift = False
+    return ("shift", shift) if is_shift else ("constant", constant)
+
+
+def _leak_key(leak: tuple[str, int]) -> str:
+    return f"leak_{leak[0]}"
+
+
+def _lambda(leak: tuple[str, int]) -> float:
+    kind, value = leak
+    return 1.0 - 2.0**-value if kind == "shift" else value / 65536
+
+
+def _has_bias(noted: Mapping[str, Any], bias: Array) -> bool:
+    """As neurochip noted it; else whether some bias is not 0."""
+    return bool(bias.any()) or bool(noted.get("bias", False))
+
+
+def _same(values: Array) -> bool:
+    return bool(np.ptp(values) <= SAME * np.abs(values).max())
+
+
+def _is_zero(alpha: Array) -> bool:
+    return bool((np.abs(alpha) < NO_SYNAPSE).all())
+
+
+__all__ = ["channels_last_order", "import_graph"]

@@ -1,0 +1,260 @@
+"""Networks that become NIR graphs and networks again: the same integers, and the same spikes as the graph itself."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+import tiny_experiment as tiny
+from exported_runs import CASES, finished_runs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nir_graphs import DT, events_of
+
+from neurochip.config import Experiment, parse_experiment
+from neurochip.config_nir import NirTable
+from neurochip.errors import UserError
+from neurochip.export import export_files, load_learned
+from neurochip.export.load import Learned
+from neurochip.export.nir_graph import nir_files
+from neurochip.fixed_point import QFormat, quantise
+from neurochip.network.formats import Fracs
+from neurochip.network.nir_experiment import with_nir
+from neurochip.network.nir_file import Graph, parse_nir
+from neurochip.network.nir_import import import_graph
+from neurochip.network.nir_imported import Imported
+from neurochip.network.nir_report import in_our_order
+from neurochip.network.nir_run import NirRunner
+from neurochip.network.resolve import Lanes, core_spec
+from neurochip.network.shape import layer_shapes
+from neurochip.reference.core import GoldenCore, GoldenSample
+from neurochip.rules.presets import find_rule
+from neurochip.spec import CoreSpec
+
+N_CLASSES, N_STEPS = 3, 12
+
+
+@st.composite
+def leaks(draw: st.DrawFn) -> dict[str, int]:
+    if draw(st.booleans()):
+        return {"leak_shift": draw(st.integers(1, 15))}
+    return {"leak_constant": draw(st.one_of(st.sampled_from([0, 32768, 65535, 65536]), st.integers(0, 65536)))}
+
+
+POOLS: list[dict[str, Any] | None] = [
+    None, {"kind": "avgpool", "kernel": [1, 2]}, {"kind": "sumpool", "kernel": [2, 1]}, {"kind": "flatten"},
+    {"kind": "avgpool", "kernel": 2}, {"kind": "sumpool"}, {"kind": "avgpool", "kernel": [1, 1]},
+]  # fmt: skip
+
+
+@st.composite
+def hidden_layers(draw: st.DrawFn, has_map: bool, reset: str) -> dict[str, Any]:
+    """A convolution, most often where there is a map, or a dense layer."""
+    common: dict[str, Any] = {"reset": reset, "bias": draw(st.booleans()), "threshold": draw(st.sampled_from([1, 0.7]))}
+    common["comparator"] = draw(st.sampled_from(["ge", "gt"]))
+    common |= draw(leaks())
+    if not has_map or draw(st.sampled_from(["conv", "conv", "conv", "dense"])) == "dense":
+        return {"kind": "dense", "neurons": draw(st.integers(1, 5)), "recurrent": draw(st.booleans()), **common}
+    return {
+        "kind": "conv2d", "channels": draw(st.sampled_from([2, 4])), "groups": draw(st.sampled_from([1, 2])),
+        "kernel": draw(st.sampled_from([[3, 3], [1, 2], [2, 1], [2, 3]])),
+        "stride": draw(st.sampled_from([[1, 1], [2, 1], [1, 2]])), "padding": draw(st.sampled_from([1, 0, [1, 0]])),
+        **common,
+    }  # fmt: skip
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Experiment:
+    """An experiment on a map of 2 x 5 x 4, or on a list of inputs, with random layers, pools and residual sums."""
+    is_map, reset = draw(st.sampled_from([True, True, False])), draw(st.sampled_from(["subtract", "zero"]))
+    layers: list[dict[str, Any]] = []
+    has_map = is_map
+    if has_map:
+        has_map = _add_pool(draw, layers)
+    for index in range(draw(st.integers(0, 3))):
+        layer = draw(hidden_layers(has_map, reset)) | {"name": f"h{index}"}
+        layers.append(layer)
+        has_map = layer["kind"] == "conv2d"
+        if draw(st.sampled_from([False, False, True])):  # a second layer of the same shape, and their sum
+            same = {"kernel": [1, 1], "stride": 1, "padding": 0} if has_map else {}
+            layers += [layer | same | {"name": f"twin{index}"}, {"kind": "add", "layer": f"h{index}"}]
+        if has_map:
+            has_map = _add_pool(draw, layers)
+    layers.append({"kind": "readout", "bias": draw(st.booleans()), **draw(st.one_of(st.just({}), leaks()))})
+    network: dict[str, Any] = {"layers": layers} | ({"input_shape": [2, 5, 4]} if is_map else {})
+    precision = {"weight": {"bits": draw(st.sampled_from([4, 8, 12]))}}
+    return parse_experiment({"network": network, "precision": precision, "task": {"steps": N_STEPS}}, "the test")
+
+
+def _add_pool(draw: st.DrawFn, layers: list[dict[str, Any]]) -> bool:
+    """Add a pool, a flatten or nothing; returns whether there still is a map."""
+    pool = draw(st.sampled_from(POOLS))
+    layers += [] if pool is None else [pool]
+    return pool is None or pool["kind"] != "flatten"
+
+
+def learned_of(experiment: Experiment, seed: int) -> Learned:
+    """Random integers for a network, as if it had learned them."""
+    shapes = layer_shapes(experiment, 40, N_CLASSES)
+    rng, bits = np.random.default_rng(seed), experiment.precision.weight.bits
+    n = len(shapes)
+    membrane = tuple(int(f) for f in rng.integers(6, 10, n - 1))
+    bound = [*membrane, 12]
+    weight = tuple(int(rng.integers(0, b - shape.frac_event + 1)) for b, shape in zip(bound, shapes, strict=True))
+    fracs = Fracs(weight, membrane, (4,) * n, (4,) * n, 12)
+    spec = core_spec(experiment, find_rule("infer"), shapes, fracs, Lanes(4, 4))
+    half = 1 << (bits - 1)
+    weights = []
+    for layer in spec.layers:
+        codes = rng.integers(-half, half, (layer.n_weight_rows + layer.n_bias_rows, layer.columns))
+        codes[layer.n_weight_rows :] *= layer.bias
+        weights.append(codes)
+    return Learned("drawn", "infer", (0, 1, 2), 1, None, "ottt_core", spec, tuple(weights), np.zeros((n, 1), np.uint32),
+                   (), DT)  # fmt: skip
+
+
+def read_back(learned: Learned) -> tuple[Graph, Imported]:
+    graph = parse_nir(nir_files(learned)["network.nir"], "exported.nir")
+    return graph, import_graph(graph, NirTable(file="exported.nir"))
+
+
+def spec_again(experiment: Experiment, imported: Imported) -> CoreSpec:
+    """The specification of the imported network in the formats that the file states."""
+    own = {"layers": list(imported.tables)}
+    if imported.input_shape is not None:
+        own["input_shape"] = list(imported.input_shape)
+    tables = experiment.to_tables() | {"network": own}
+    again = parse_experiment(tables, "the graph")
+    shapes = layer_shapes(again, imported.n_inputs, imported.n_outputs)
+    found, n = imported.formats, len(shapes)
+    fracs = Fracs(tuple(found["weight_frac"]), tuple(found["membrane_frac"]), (4,) * n, (4,) * n, found["readout_frac"])
+    return core_spec(again, find_rule("infer"), shapes, fracs, Lanes(4, 4))
+
+
+@settings(max_examples=150)
+@given(experiment=networks(), seed=st.integers(0, 2**16))
+def test_a_network_comes_back_to_the_bit(experiment: Experiment, seed: int) -> None:
+    try:
+        learned = learned_of(experiment, seed)
+    except UserError:  # layers that do not fit each other are no network
+        return
+    _, imported = read_back(learned)
+    assert spec_again(experiment, imported) == learned.spec
+    for index, layer in enumerate(imported.layers):
+        fmt = QFormat(learned.spec.weight_bits, learned.spec.layers[index].frac_weight, True)
+        np.testing.assert_array_equal(quantise(layer.weights, fmt), learned.weights[index])
+        np.testing.assert_array_equal(layer.weights * 2.0**fmt.frac, learned.weights[index])
+    assert imported.formats["weight_bits"] == learned.spec.weight_bits
+
+
+def golden_spikes(learned: Learned, dense: Any) -> dict[int, Any]:
+    """Spikes of the hidden layers of the golden core, [steps, neurons]."""
+    spec = learned.spec
+    core = GoldenCore(spec, [weights.tolist() for weights in learned.weights])
+    data = events_of(dense)
+    steps = [
+        [(int(a), 1) for a in data.addresses[data.step_offsets[t] : data.step_offsets[t + 1]]] for t in range(N_STEPS)
+    ]
+    probes = core.run([GoldenSample(steps, 0)], learn=False).probes
+    return {index: np.array(probes[f"spike/{index}"])[0] for index, layer in enumerate(spec.layers) if layer.is_hidden}
+
+
+@settings(max_examples=100)
+@given(experiment=networks(), seed=st.integers(0, 2**16))
+def test_the_graph_spikes_as_the_golden_core_does(experiment: Experiment, seed: int) -> None:
+    """Without rounding leaks and saturation both compute the same: leaks of 0 or none, wide membranes."""
+    tables = experiment.to_tables()
+    for layer in tables["network"]["layers"]:
+        if layer.pop("leak_shift", None) is not None or layer.get("leak_constant", 0) not in (0, 65536):
+            layer["leak_constant"] = 65536
+    tables["precision"] = {"weight": {"bits": 4}, "membrane": {"bits": 24}}
+    try:
+        learned = learned_of(parse_experiment(tables, "the test"), seed)
+    except UserError:
+        return
+    dense = np.random.default_rng(seed).random((N_STEPS, learned.spec.n_inputs)) < 0.2
+    graph, imported = read_back(learned)
+    run = NirRunner(graph, imported.steps).run(dense)
+    for index, spikes in golden_spikes(learned, dense).items():
+        found = in_our_order(run.outputs[str(imported.layers[index].population)])
+        np.testing.assert_array_equal(found, spikes)
+
+
+@pytest.mark.parametrize(("network", "rule"), CASES)
+def test_a_finished_run_comes_back_to_the_bit(
+    network: str, rule: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """Weights, thresholds and leaks of runs with scaled spikes, several rules and heads, which are left out."""
+    learned = load_learned(finished_runs(tmp_path_factory.getbasetemp())[network], rule)
+    (path,) = export_files(learned, "nir", tmp_path / "out.nir")
+    assert path == tmp_path / "out.nir"
+    changes = {"precision__weight": {"bits": learned.spec.weight_bits}} | {"network": {"nir": {"file": path.name}}}
+    experiment, imported = with_nir(tiny.tiny_experiment(**changes), tmp_path)
+    assert imported is not None
+    spec = learned.spec
+    own = [*(i for i, layer in enumerate(spec.layers) if layer.is_hidden), len(spec.layers) - 1]
+    assert experiment.precision.weight.frac == [spec.layers[index].frac_weight for index in own]
+    assert experiment.precision.membrane.frac == [spec.layers[index].frac_potential for index in own[:-1]]
+    assert experiment.precision.readout.frac == spec.layers[-1].frac_potential
+    for layer, index in zip(imported.layers, own, strict=True):
+        made = spec.layers[index]
+        codes = np.asarray(learned.weights[index], dtype=np.int64).copy()
+        codes[made.n_weight_rows :] *= made.bias
+        np.testing.assert_array_equal(layer.weights * 2.0**made.frac_weight, codes)
+        if made.leak_kind != "none":
+            assert layer.table[f"leak_{made.leak_kind}"] == made.leak_value
+        if made.is_hidden:
+            assert layer.table["threshold"] * 2.0**made.frac_potential == made.threshold_q
+
+
+def test_the_file_is_one_for_nir(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    """The package itself reads and checks it, and finds our formats, rule and classes beside the graph."""
+    learned = load_learned(finished_runs(tmp_path_factory.getbasetemp())["dense"], "ottt-o")
+    export_files(learned, "nir", tmp_path / "folder")
+    graph = nir.read(tmp_path / "folder" / "network.nir", type_check=True)
+    kinds = [type(node).__name__ for node in graph.nodes.values()]
+    assert kinds.count("LIF") == 2 and kinds.count("Affine") == 2 and kinds.count("Linear") == 1
+    assert graph.metadata["reset"] == "subtract" and graph.metadata["comparator"] == "ge"
+    assert json.loads(graph.metadata["classes"]) == [2, 4, 7]
+    document = json.loads(graph.metadata["document"])
+    assert document["rule"] == graph.metadata["rule"] == "ottt-o"
+    weights = graph.nodes["layer1_weights"].weight
+    np.testing.assert_array_equal(weights.T * 2.0 ** learned.spec.layers[1].frac_weight, learned.weights[1][:-1])
+    assert nir_files(learned) == nir_files(learned)
+
+
+def test_what_a_graph_cannot_say_is_refused(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    learned = learned_of(
+        parse_experiment(
+            {"network": {"layers": [
+                {"kind": "dense", "neurons": 2}, {"kind": "dense", "neurons": 2, "reset": "zero"}, {"kind": "readout"},
+            ]}}, "the test",
+        ), 1,
+    )  # fmt: skip
+    with pytest.raises(UserError, match="the resets subtract and zero"):
+        nir_files(learned)
+
+
+def test_without_the_package_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "nir", None)
+    experiment = parse_experiment(
+        {"network": {"layers": [{"kind": "readout"}]}, "task": {"steps": N_STEPS}}, "the test"
+    )
+    with pytest.raises(UserError, match=r"needs the package nir; install neurochip\[nir\]"):
+        nir_files(learned_of(experiment, 1))
+
+
+def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
+    from neurochip.export.formats import check_folder
+
+    there = tmp_path / "there.nir"
+    there.write_bytes(b"")
+    with pytest.raises(UserError, match=r"there\.nir: the file exists"):
+        check_folder(there, tmp_path / "run", "nir")
+    check_folder(tmp_path / "new.nir", tmp_path / "run", "nir")
+    assert io.BytesIO(there.read_bytes()).read() == b""

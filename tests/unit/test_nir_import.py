@@ -1,0 +1,253 @@
+"""What layers and weights come out of a NIR graph, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+from nir_graphs import DT, chain, conv, cuba, flatten, imported, integrate_and_fire, lif, parsed, small_chain
+
+from neurochip.errors import UserError
+from neurochip.network.nir_neurons import Steps
+from neurochip.network.nir_run import NirRunner
+from neurochip.network.nir_shapes import infer_shapes
+
+
+def refused(nodes: dict[str, Any], edges: list[tuple[str, str]], **table: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        imported(parsed(nodes, edges), **table)
+    return str(caught.value)
+
+
+def test_a_chain_becomes_layers_with_its_weights() -> None:
+    nodes, edges = small_chain()
+    found = imported(parsed(nodes, edges), reset="subtract", comparator="ge")
+    assert found.tables == (
+        {
+            "kind": "dense", "neurons": 3, "recurrent": False, "leak_shift": 2, "threshold": 1.0, "reset": "subtract",
+            "bias": False, "comparator": "ge",
+        },
+        {"kind": "readout", "bias": True},
+    )  # fmt: skip
+    hidden, readout = (layer.weights for layer in found.layers)
+    np.testing.assert_array_equal(hidden, np.concatenate([nodes["0"].weight.T, np.zeros((1, 3))]))
+    np.testing.assert_array_equal(readout, np.concatenate([nodes["2"].weight.T, nodes["2"].bias[None]]))
+    assert (found.n_inputs, found.n_outputs, found.input_shape) == (4, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "alpha", "share"),
+    [("euler", 1 - 1 / 2.5, 1 / 2.5), ("exact", np.exp(-1 / 2.5), 1 - np.exp(-1 / 2.5))],
+)
+def test_time_constants_become_leak_gain_and_drift(scheme: str, alpha: float, share: float) -> None:
+    nodes, edges = chain(
+        nir.Affine(np.full((2, 4), 0.5), np.array([0.25, 0.0])), lif((2,), tau=2.5 * DT, r=3.0, v_leak=0.125),
+        nir.Linear(np.ones((2, 2))),
+    )  # fmt: skip
+    layer = imported(parsed(nodes, edges), scheme=scheme).layers[0]
+    assert layer.alpha == pytest.approx(alpha, abs=1e-15)
+    assert layer.table["leak_constant"] == round(alpha * 65536)
+    np.testing.assert_allclose(layer.weights[:-1], 0.5 * 3.0 * share)
+    np.testing.assert_allclose(layer.weights[-1], [0.25 * 3 * share + 0.125 * share, 0.125 * share])
+    assert layer.table["bias"] is True
+
+
+def test_thresholds_of_their_own_are_folded_into_the_weights_of_a_neuron() -> None:
+    nodes, edges = chain(nir.Linear(np.ones((2, 4))), lif((2,), v_threshold=[0.5, 2.0]), nir.Linear(np.ones((2, 2))))
+    layer = imported(parsed(nodes, edges)).layers[0]
+    assert layer.table["threshold"] == 2.0
+    np.testing.assert_array_equal(layer.weights[0], [4.0, 1.0])
+    assert "thresholds" in layer.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("last", "leak", "factor"),
+    [
+        (integrate_and_fire((2,), 0.5), {}, 2.0),
+        (lif((2,), v_threshold=0.5), {"leak_shift": 2}, 2.0),
+        (nir.LI(tau=np.full(2, 2 * DT), r=np.full(2, 2.0), v_leak=np.zeros(2)), {"leak_shift": 1}, 1.0),
+        (nir.I(r=np.full(2, 3.0)), {"leak_constant": 65536}, 3.0),
+        (cuba((2,), DT, 3.0), {"leak_shift": 2}, 3.0),
+    ],
+    ids=["IF", "LIF", "LI", "I", "CubaLIF"],
+)
+def test_the_last_neurons_become_the_readout(last: Any, leak: dict[str, int], factor: float) -> None:
+    nodes, edges = chain(nir.Linear(np.ones((3, 4))), lif((3,)), nir.Linear(np.full((2, 3), 0.5)), last)
+    readout = imported(parsed(nodes, edges)).layers[-1]
+    assert readout.table == {"kind": "readout", "bias": False, **leak}
+    np.testing.assert_array_equal(readout.weights[:-1], 0.5 * factor)
+
+
+def test_maps_keep_their_places() -> None:
+    """Rows of a flattened map are in the order of our addresses, (y W + x) C + c; those of a kernel as they are."""
+    rng = np.random.default_rng(1)
+    kernel, matrix = rng.normal(size=(4, 1, 2, 3)), rng.normal(size=(2, 4 * 2 * 2))
+    nodes, edges = chain(
+        conv(kernel, groups=2, stride=(2, 1), padding=(0, 1), bias=np.array([0.0, 0.0, 0.0, 1.0])), lif((4, 2, 4)),
+        nir.SumPool2d(np.array([1, 2]), np.array([1, 2]), np.zeros(2, int)),
+        flatten(), nir.Linear(matrix), shape=(2, 4, 4),
+    )  # fmt: skip
+    found = imported(parsed(nodes, edges))
+    assert [table["kind"] for table in found.tables] == ["conv2d", "sumpool", "flatten", "readout"]
+    assert {key: found.tables[0][key] for key in ("channels", "kernel", "stride", "padding", "groups")} == {
+        "channels": 4, "kernel": [2, 3], "stride": [2, 1], "padding": [0, 1], "groups": 2,
+    }  # fmt: skip
+    first, last = (layer.weights for layer in found.layers)
+    for c in range(2):  # input channel c is group c here, with output channels 2 c and 2 c + 1
+        for y in range(2):
+            for x in range(3):
+                np.testing.assert_array_equal(first[(c * 2 + y) * 3 + x], kernel[2 * c : 2 * c + 2, 0, y, x])
+    np.testing.assert_array_equal(first[-2:], [[0, 0], [0, 1]])
+    for y in range(2):
+        for x in range(2):
+            for c in range(4):
+                np.testing.assert_array_equal(last[(y * 2 + x) * 4 + c], matrix[:, (c * 2 + y) * 2 + x])
+
+
+def recurrent_graph(nested: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    rng = np.random.default_rng(2)
+    first, own, last = (nir.Linear(rng.normal(size=size)) for size in ((3, 4), (3, 3), (2, 3)))
+    own = nir.Affine(own.weight, np.array([0.5, 0.0, 0.0]))
+    ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([2]))}
+    if not nested:
+        nodes = {**ends, "fc": first, "pop.lif": lif((3,)), "pop.own": own, "out": last}
+        edges = [("input", "fc"), ("fc", "pop.lif"), ("pop.lif", "pop.own"), ("pop.own", "pop.lif")]
+        return nodes, [*edges, ("pop.lif", "out"), ("out", "output")]
+    inner = nir.NIRGraph(
+        {"i": nir.Input(np.array([3])), "lif": lif((3,)), "own": own, "o": nir.Output(np.array([3]))},
+        [("i", "lif"), ("lif", "own"), ("own", "lif"), ("lif", "o")], type_check=False,
+    )  # fmt: skip
+    nodes = {**ends, "fc": first, "pop": inner, "out": last}
+    return nodes, [("input", "fc"), ("fc", "pop"), ("pop", "out"), ("out", "output")]
+
+
+def test_recurrent_neurons_nested_or_flat_are_one_layer() -> None:
+    flat, nested = (parsed(*recurrent_graph(way)) for way in (False, True))
+    assert flat.edges == nested.edges
+    assert set(flat.nodes) == set(nested.nodes)
+    for graph in (flat, nested):
+        found = imported(graph)
+        nodes = recurrent_graph(False)[0]
+        assert found.tables[0]["recurrent"] is True
+        rows = np.concatenate([nodes["fc"].weight.T, nodes["pop.own"].weight.T, [[0.5, 0.0, 0.0]]])
+        np.testing.assert_array_equal(found.layers[0].weights, rows)
+
+
+def test_a_residual_sum_becomes_an_add() -> None:
+    nodes, edges = chain(
+        nir.Linear(np.ones((3, 4))), lif((3,)), nir.Linear(np.ones((3, 3))), lif((3,)), nir.Linear(np.ones((2, 3)))
+    )
+    found = imported(parsed(nodes, [*edges, ("1", "4")]))
+    assert [table["kind"] for table in found.tables] == ["dense", "dense", "add", "readout"]
+    assert found.tables[0]["name"] == found.tables[2]["layer"]
+
+
+def test_a_synaptic_filter_is_refused_or_dropped_with_its_charge_kept() -> None:
+    nodes, edges = chain(nir.Linear(np.ones((3, 4))), cuba((3,), 2 * DT, 6.0), nir.Linear(np.ones((2, 3))))
+    message = refused(nodes, edges)
+    assert "node '1' (CubaLIF) filters its input" in message and "network.nir.synapse = 'instant'" in message
+    layer = imported(parsed(nodes, edges), synapse="instant").layers[0]
+    np.testing.assert_array_equal(layer.weights[:-1], 6.0)
+    assert "filter of its synapses (0.5 per step) is dropped" in layer.notes[0]
+    inputs = np.zeros((60, 4))
+    inputs[0, 0] = 1.0
+    nodes["1"].v_threshold[:] = 1e9  # silent: the potentials add up to the same charge
+    totals = []
+    for tau_syn in (2 * DT, DT):
+        nodes["1"].tau_syn[:] = tau_syn
+        totals.append(NirRunner(parsed(nodes, edges), Steps(DT)).run(inputs).potentials["1"].sum(axis=0))
+    np.testing.assert_allclose(totals[0], totals[1], rtol=1e-5)
+
+
+REFUSED: dict[str, tuple[tuple[dict[str, Any], list[tuple[str, str]]], dict[str, Any], str]] = {
+    "no dt": (small_chain(), {"dt": None}, "node '1' (LIF) has tau"),
+    "dt above tau": (small_chain(), {"dt": 1.0}, "forward Euler needs a dt up to tau"),
+    "leaks differ": (
+        chain(nir.Linear(np.ones((2, 4))), lif((2,), tau=[4 * DT, 5 * DT]), nir.Linear(np.ones((2, 2)))),
+        {}, "node '1' (LIF) has leaks from 0.75 to 0.8",
+    ),
+    "threshold 0": (
+        chain(nir.Linear(np.ones((2, 4))), lif((2,), v_threshold=0.0), nir.Linear(np.ones((2, 2)))),
+        {}, "node '1' (LIF) has v_threshold = 0",
+    ),
+    "v_reset": (
+        chain(nir.Linear(np.ones((2, 4))), lif((2,), v_reset=0.5), nir.Linear(np.ones((2, 2)))),
+        {}, "node '1' (LIF) has a v_reset other than 0",
+    ),
+    "dilation": (
+        chain(conv(np.ones((1, 1, 2, 2)), dilation=(2, 2)), lif((1, 2, 2)), shape=(1, 4, 4)),
+        {}, "node '0' (Conv2d) has dilation = [2, 2]",
+    ),
+    "padding same": (
+        chain(conv(np.ones((1, 1, 2, 2)), padding="same"), lif((1, 4, 4)), shape=(1, 4, 4)),
+        {}, "node '0' (Conv2d) has padding = 'same'",
+    ),
+    "overlapping pool": (
+        chain(nir.SumPool2d(np.array([2, 2]), np.array([1, 1]), np.zeros(2, int)), conv(np.ones((1, 1, 2, 2))),
+              lif((1, 2, 2)), flatten(), nir.Linear(np.ones((2, 4))), shape=(1, 4, 4)),
+        {}, "node '0' (SumPool2d) has windows that overlap",
+    ),
+    "average of three": (
+        chain(nir.AvgPool2d(np.array([3, 1]), np.array([3, 1]), np.zeros(2, int)), conv(np.ones((1, 1, 1, 1))),
+              lif((1, 1, 4)), flatten(), nir.Linear(np.ones((2, 4))), shape=(1, 4, 4)),
+        {}, "node '0' (AvgPool2d) averages 3 x 1 values",
+    ),
+    "unlike per place": (
+        chain(conv(np.ones((1, 1, 1, 1))), lif((1, 1, 4), v_threshold=[[[1.0, 1.0, 1.0, 2.0]]]),
+              flatten(), nir.Linear(np.ones((2, 4))), shape=(1, 1, 4)),
+        {}, "node '1' (LIF) has gains and thresholds that differ within a channel",
+    ),
+    "convolution last": (
+        chain(conv(np.ones((1, 1, 1, 1))), lif((1, 1, 4)), shape=(1, 1, 4)),
+        {}, "node '0' (Conv2d) is the last with weights",
+    ),
+    "weights twice": (
+        chain(nir.Linear(np.ones((2, 4))), nir.Linear(np.ones((2, 2)))), {}, "node '0' (Linear) leads to '1' (Linear)",
+    ),
+    "neurons without weights": (chain(lif((4,)), nir.Linear(np.ones((2, 4)))), {}, "node '0' (LIF) takes spikes"),
+    "two branches": (
+        (small_chain()[0] | {"3": nir.Linear(np.ones((3, 4)))}, [*small_chain()[1], ("input", "3"), ("3", "1")]),
+        {}, "node 'input' (Input) leads to 2 weights at once",
+    ),
+    "other size": (
+        chain(nir.Linear(np.ones((3, 5))), lif((3,))), {}, "node '0' (Linear) has 5 inputs and gets an array of shape",
+    ),
+    "not reached": ((small_chain()[0] | {"x": lif((3,))}, small_chain()[1]), {}, "node 'x' (LIF) is not reached"),
+    "delay": (chain(nir.Delay(np.ones(4)), nir.Linear(np.ones((3, 4)))), {}, "node '0' is of type 'Delay'"),
+    "silent neurons": (
+        chain(nir.Linear(np.ones((3, 4))), nir.LI(np.ones(3), np.ones(3), np.zeros(3)), nir.Linear(np.ones((2, 3)))),
+        {}, "node '1' (LI) never fires and is not the last",
+    ),
+    "outputs": (small_chain(), {"outputs": [0, 2]}, "network.nir.outputs = [0, 2] needs different numbers from 0 to 1"),
+    "outputs twice": (small_chain(), {"outputs": [1, 1]}, "network.nir.outputs = [1, 1]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_core_does_not_have_is_refused_by_name(case: str) -> None:
+    (nodes, edges), table, expected = REFUSED[case]
+    message = refused(nodes, edges, **table)
+    assert message.startswith("test.nir: ")
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_shapes_are_found_where_the_file_has_none() -> None:
+    """nir itself refuses such a file: its Output says [1], and kernels that are no squares confuse it."""
+    nodes, edges = chain(
+        conv(np.ones((3, 2, 3, 2)), stride=(2, 1), padding="valid"), lif((3, 2, 4)), shape=(1, 2, 6, 5)
+    )
+    assert infer_shapes(parsed(nodes, edges)) == {
+        "input": (2, 6, 5), "0": (3, 2, 4), "1": (3, 2, 4), "output": (3, 2, 4),
+    }  # fmt: skip
+
+
+def test_what_a_graph_of_ours_says_of_time_holds_unless_the_experiment_says_more() -> None:
+    noted = {"dt": DT / 2, "scheme": "exact", "reset": "subtract", "comparator": "ge"}
+    graph = parsed(*small_chain(), noted)
+    assert imported(graph, dt=None).steps == Steps(DT / 2, "exact", "subtract", "ge")
+    given = {"dt": DT, "scheme": "euler", "reset": "zero", "comparator": "gt"}
+    assert imported(graph, **given).steps == Steps(**given)  # type: ignore[arg-type]
+    assert imported(parsed(*small_chain(), {"reset": "other", "dt": "soon"})).steps == Steps(DT, "euler", "zero", "gt")
