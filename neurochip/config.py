@@ -19,7 +19,11 @@ from neurochip.rules.presets import NO_LEARNING, find_rule
 
 
 class TaskTable(Table):
-    """`[task]`: which recordings, and how they become steps of events; `crop` is [width, height] of their middle."""
+    """`[task]`: which recordings, and how they become steps of events; `crop` is [width, height] of their middle.
+
+    With `download` tonic fetches what is not there (docs/data-sets.md). `transforms` are tonic's, in order: tables of a
+    name, arguments and `splits`.
+    """
 
     name: str = "digits-dvs"
     path: str | None = None
@@ -29,6 +33,8 @@ class TaskTable(Table):
     sensor_size: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
     crop: Annotated[list[Annotated[int, Field(ge=1, le=32_767)]], Field(min_length=2, max_length=2)] | None = None
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    download: bool = False
+    transforms: list[dict[str, Any]] | None = None
 
 
 class LearningTable(Table):

@@ -13,7 +13,7 @@ from typing import Any
 from neurochip._version import __version__
 from neurochip.convert_items import Encoding, Label, Part, Place, encoding_for, kind_of, size_of, starts_sample
 from neurochip.convert_sources import Source, Tree, find_files
-from neurochip.convert_splits import TEST, TRAIN, SplitPlan, items_of, label_of, named
+from neurochip.convert_splits import TEST, TRAIN, SplitPlan, items_of, label_of, named, window_of
 from neurochip.errors import UserError
 from neurochip.event_writer import EventWriter
 from neurochip.events import SensorSize, Window
@@ -117,10 +117,8 @@ class _Conversion:
         self.listener.begin(KEY, f"converting {self.source.name or self.source}", total)
         for source in self.tree.sources(lambda path, error: self._damaged(path, str(path), error)):
             self._convert(source, stack)
-            # Archives read ahead, so that what their members add up to is not exact.
-            amount = min(max(source.n_bytes, 0), total - done)
-            done += amount
-            self.listener.advance(KEY, amount, f"{self.n_samples} recordings, {done / total:.0%}")
+            done += source.n_bytes
+            self.listener.advance(KEY, source.n_bytes, f"{self.n_samples} recordings, {done / total:.0%}")
         if self.encoding is not None:
             self._write(self.encoding[1].flush(), stack)
         self._end_recording()
@@ -132,8 +130,9 @@ class _Conversion:
         place: Place | None = None
         index = -1
         try:
+            window = window_of(source, self.options.read)
             for item in items_of(source, self.options.read):
-                encoding = self._encoding_of(item, source)
+                encoding = self._encoding_of(item, source, window)
                 if starts_sample(item):
                     index += 1
                     place = self._place(source, item, index)
@@ -156,13 +155,18 @@ class _Conversion:
         self.kept[split, label] += 1
         return Place(self.n_samples - 1, source.name, split, label)
 
-    def _encoding_of(self, item: RawItem, source: Source) -> Encoding:
+    def _encoding_of(self, item: RawItem, source: Source, window: Window | None) -> Encoding:
         kind = kind_of(item)
         if self.encoding is None:
             options = self.options
-            self.encoding = (kind, encoding_for(kind, options.encoder, options.parameters, options.seed))
+            self.encoding = (kind, encoding_for(kind, options.encoder, options.parameters, options.seed, window))
         if self.encoding[0] != kind:
             raise UserError(f"{source.name}: holds {kind}, the files before it {self.encoding[0]}; allowed is one kind")
+        if kind == "events" and window != self.encoding[1].window_us:
+            raise UserError(
+                f"{source.name}: window_us = {window} differs from {self.encoding[1].window_us} of the files before; "
+                "one event file holds one"
+            )
         return self.encoding[1]
 
     def _write(self, parts: Iterable[Part], stack: ExitStack) -> None:

@@ -64,9 +64,10 @@ class Encoding(Protocol):
 
 
 class Recorded:
-    """Recordings, as they are."""
+    """Recordings, as they are, in the window that their file says."""
 
-    window_us: Window | None = None
+    def __init__(self, window_us: Window | None) -> None:
+        self.window_us = window_us
 
     def add(self, place: Place, item: RawRecording) -> Iterator[Part]:
         """The item."""
@@ -186,8 +187,10 @@ class EncodedSounds:
         return {"encoder": self._name, **parameters_of(self._encoder)}
 
 
-def encoding_for(kind: str, name: str | None, settings: Mapping[str, str], seed: int) -> Encoding:
-    """Return how items of `kind` ("events", "images" or "sounds") become samples.
+def encoding_for(
+    kind: str, name: str | None, settings: Mapping[str, str], seed: int, window_us: Window | None
+) -> Encoding:
+    """Return how items of `kind` ("events", "images" or "sounds") become samples; `window_us` is that of recordings.
 
     Raises:
         UserError: an encoder that is unknown, does not apply, or has no such parameter.
@@ -197,7 +200,7 @@ def encoding_for(kind: str, name: str | None, settings: Mapping[str, str], seed:
             raise UserError(f"--encoder {name} does not apply to recordings, which are events already")
         if settings:
             raise UserError(f"--set {next(iter(settings))}: recordings have no encoder, and no reader has this option")
-        return Recorded()
+        return Recorded(window_us)
     chosen = name or DEFAULT_ENCODERS[kind]
     encoder = make_encoder(chosen, kind, settings)
     return EncodedImages(chosen, encoder, seed) if kind == "images" else EncodedSounds(chosen, encoder)

@@ -10,6 +10,7 @@ import numpy as np
 from neurochip.convert_items import Label, starts_sample
 from neurochip.convert_sources import Source, Tree
 from neurochip.errors import UserError
+from neurochip.events import Window
 from neurochip.readers.recording import RawItem, ReadOptions
 
 TRAIN, TEST = "train", "test"
@@ -40,6 +41,16 @@ def format_of(source: Source, options: ReadOptions) -> str:
             raise
         return options.format
     return "labels" if found.kind == "labels" else options.format or found.name
+
+
+def window_of(source: Source, options: ReadOptions) -> Window | None:
+    """Return the time that all samples of an event file span, if it says one; other formats have none."""
+    from neurochip import event_file
+
+    if format_of(source, options) != "events-h5":
+        return None
+    with event_file.opened(source.path) as file:
+        return event_file.window_of(file)
 
 
 def label_of(source: Source, of_item: Label | None) -> Label:

@@ -51,16 +51,16 @@ def cost_of_run(run: SavedRun, rules: Sequence[str] | None, chip_name: str | Non
         except UserError as error:
             raise UserError(f"{run.directory}, rule {name}: {error}") from error
         recorded = run.recorded_of(name)
-        activity = _on_chip(recorded.epochs[-1], recorded.subset, pricer, run)
+        activity = activity_on_chip(recorded.epochs[-1], recorded.subset, pricer, run)
         priced.append(PricedRule(find_rule(name), pricer, activity, recorded.subset))
         if recorded.test is not None:
-            test = _on_chip(recorded.test, recorded.test_subset, pricer, run)
+            test = activity_on_chip(recorded.test, recorded.test_subset, pricer, run)
             inference[name] = pricer.per_sample(test, recorded.test_subset)
     activity_section = {"source": "run", "run": run.report["name"], "n_samples": priced[0].activity.n_samples}
     return cost_document(experiment, priced, inference, activity_section)
 
 
-def _on_chip(activity: Activity, trace: Any, pricer: Pricer, run: SavedRun) -> Activity:
+def activity_on_chip(activity: Activity, trace: Any, pricer: Pricer, run: SavedRun) -> Activity:
     """The activity in the words of the chip; another microarchitecture counts the recorded samples alone."""
     lanes = (pricer.chip.lanes, pricer.chip.trace_lanes)
     other = pricer.chip.microarchitecture != run.report["chip"]["microarchitecture"]

@@ -156,10 +156,7 @@ class _Split:
         for name, parts in self._waiting.items():
             self._waiting[name] = [np.concatenate([np.zeros(0, COLUMNS[name]), *parts])[:kept]]
         self._n_waiting = kept
-        if end < self._stored:
-            for name in COLUMNS:
-                self.group[name].resize((end,))
-            self._stored = end
+        self._stored = min(self._stored, end)  # what is stored next takes the place of what was
 
     def finish(self, number_of: Callable[[Label], int]) -> None:
         self._store()

@@ -46,6 +46,26 @@ class Report:
                 return entry
         raise KeyError(f"{rule}, {precision}")
 
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame: one row per rule and precision, units in the names of the columns (docs/report.md).
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        from neurochip.frames import report_to_pandas
+
+        return report_to_pandas(self.data)
+
+    def to_xarray(self) -> Any:
+        """An xarray.Dataset over rule and precision: the same numbers, `units` in their attributes.
+
+        Raises:
+            UserError: xarray is not installed.
+        """
+        from neurochip.frames import report_to_xarray
+
+        return report_to_xarray(self.data)
+
 
 def compare(
     experiment: Experiment,

@@ -303,6 +303,8 @@ def task_settings(experiment: Experiment) -> Any:
         crop=tuple(table.crop) if table.crop is not None else None,
         validation=table.validation,
         event_bits=experiment.precision.event.bits,
+        download=table.download,
+        transforms=table.transforms or None,
     )
 
 

@@ -52,10 +52,10 @@ def convert(
     ] = False,
     quiet: shared.Quiet = False,
 ) -> None:
-    """Convert recordings, images or sounds to an event file for the task events-h5.
+    """Convert recordings, images or sounds to an event file.
 
-    Formats are found by content, splits and classes by the published names; docs/convert.md lists them. Whatever the
-    size of IN, little of it is in memory at a time.
+    The task events-h5 learns from it. Formats are found by content, splits and classes by the published names
+    (docs/convert.md). Whatever the size of IN, little of it is in memory at a time.
     """
     from neurochip.cli.progress import progress_for
     from neurochip.convert import convert as convert_files
@@ -94,7 +94,7 @@ def _options(
 def _summary(done: Any) -> str:
     width, height, polarities = done.sensor_size
     lines = [f"{done.path}: sensor {width} x {height} x {polarities}, {done.n_classes} classes"]
-    for name, (n_samples, n_events) in done.splits.items():
+    for name, (n_samples, n_events) in sorted(done.splits.items(), reverse=True):  # train first
         lines.append(f"  {name}: {n_samples} recordings, {n_events} events")
     if done.class_names:
         lines.append("  classes: " + ", ".join(f"{index} = {name}" for index, name in enumerate(done.class_names)))

@@ -1,54 +1,98 @@
-"""`neurochip report`: show the report of a finished run again, or price the run on another chip."""
+"""`neurochip report`: finished runs again, in any format, on another chip, or side by side."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurochip.cli import options
 from neurochip.errors import UserError
 
-FILE_WIDTH = 120  # of text in a file, which has no edge to fit
+if TYPE_CHECKING:
+    from neurochip.report.formats import Format, Written
+
+FORMAT_HELP = (
+    "text: the tables; json: the content of report.json; csv, markdown, latex, html: for other programs and papers; "
+    "neurobench: NeuroBench's metrics; into a folder: accelergy, action counts and energy tables, and sanafe, one "
+    "sample step by step."
+)
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory of a finished run.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The run directory of a finished run.")],
     chip: options.ChipName = None,
-    output_format: Annotated[
-        str, typer.Option("--format", metavar="text|json", help="The table, or the content of report.json.")
-    ] = "text",
+    output_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMAT_HELP)] = "text",
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Which recorded sample, from 0, of formats that show a single one."),
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Set several runs side by side.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of standard output.")
+        Path | None,
+        typer.Option(
+            metavar="FILE|DIR", help="Write to this file, or new or empty folder, instead of standard output."
+        ),
     ] = None,
 ) -> None:
-    """Show the report of a run again, or on another chip.
+    """Show the report of a run again, or on another chip, in another format, or several runs side by side.
 
     With --chip the run is priced on that chip from what it recorded, without simulating it again; the run directory
-    stays as it is.
+    stays as it is. docs/report.md describes the formats.
     """
-    if output_format not in FORMATS:
-        raise UserError(f"--format {output_format} is unknown; allowed are {', '.join(FORMATS)}")
-    if out is not None:
-        _check_out(out, run)
-    data = _report(run, chip)
-    if out is None and output_format == "text":
-        return _print(data)
-    text = FORMATS[output_format](data)
-    if out is None:
-        return typer.echo(text.encode(), nl=False)
-    from neurochip.report.json_file import write_text
+    from neurochip.report.formats import find_format
 
-    try:
-        write_text(out, text)
-    except OSError as error:
-        raise UserError(
-            f"--out {out}: cannot be written ({error.strerror}); give a file in a folder that is there"
-        ) from error
+    chosen = find_format(output_format)
+    _check(chosen, runs, sample, compare, out)
+    if compare:
+        return _compare(chosen, runs, chip, out)
+    content = _content(chosen, runs[0], chip, sample)
+    if out is None and chosen.name == "text":
+        from neurochip.report.console import print_report
+
+        return print_report(content, _console())
+    _write(chosen.write(content), out)
+
+
+def _check(chosen: Format, runs: Sequence[Path], sample: int | None, compare: bool, out: Path | None) -> None:
+    """Refuse what does not go together before anything is read."""
+    if len(runs) > 1 and not compare:
+        raise UserError(f"{len(runs)} runs were given; give one run, or --compare to set them side by side")
+    if len(runs) == 1 and compare:
+        raise UserError("--compare needs two runs or more, and one was given")
+    if compare:
+        chosen.check_comparison()
+    if sample is not None and not chosen.takes_sample:
+        from neurochip.report.formats import FORMATS
+
+        takers = ", ".join(one.name for one in FORMATS.values() if one.takes_sample)
+        raise UserError(f"--sample does not go with --format {chosen.name}; allowed it is with {takers}")
+    for run in runs:
+        _check_out(out, run, chosen)
+
+
+def _check_out(out: Path | None, run: Path, chosen: Format) -> None:
+    if out is None:
+        if chosen.is_folder:
+            raise UserError(f"--format {chosen.name} is several files; give --out a new or empty folder")
+        return
+    if out.resolve().is_relative_to(run.resolve()):
+        raise UserError(f"--out {out} lies in the run directory, which stays as it is; give a place elsewhere")
+    if not chosen.is_folder and out.is_dir():
+        raise UserError(f"--out {out} is a folder; give a file")
+    if chosen.is_folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out} is there already; --format {chosen.name} needs a new or empty folder")
+
+
+def _content(chosen: Format, run: Path, chip: str | None, sample: int | None) -> Any:
+    """What the writer of a format takes: the report, or the records it is made from."""
+    from neurochip.report.formats import REPORT, loaded
+
+    if chosen.content == REPORT:
+        return _report(run, chip)
+    return loaded(chosen.content)(run, chip, sample)
 
 
 def _report(run: Path, chip: str | None) -> Mapping[str, Any]:
@@ -63,33 +107,38 @@ def _report(run: Path, chip: str | None) -> Mapping[str, Any]:
     return reprice(load_run(run), chip)
 
 
-def _check_out(out: Path, run: Path) -> None:
-    if out.resolve().is_relative_to(run.resolve()):
-        raise UserError(f"--out {out} lies in the run directory, which stays as it is; give a file elsewhere")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; give a file")
+def _compare(chosen: Format, runs: Sequence[Path], chip: str | None, out: Path | None) -> None:
+    from neurochip.runs_compared import labels_of, runs_compared
+
+    labels = labels_of(runs)
+    comparison = runs_compared({label: _report(run, chip) for label, run in zip(labels, runs, strict=True)})
+    if out is None and chosen.name == "text":
+        from neurochip.report.comparison import print_comparison
+
+        return print_comparison(comparison, _console())
+    _write(chosen.write_comparison(comparison), out)
 
 
-def _print(data: Mapping[str, Any]) -> None:
+def _console() -> Any:
     from rich.console import Console
 
-    from neurochip.report.console import print_report
-
-    print_report(data, Console())
+    return Console()
 
 
-def _text(data: Mapping[str, Any]) -> str:
-    from rich.console import Console
+def _write(written: Written, out: Path | None) -> None:
+    """A text to standard output or a file, several into a folder."""
+    if out is None:
+        if not isinstance(written, str):
+            raise TypeError("several files need a folder, which was checked")
+        return typer.echo(written.encode(), nl=False)
+    from neurochip.report.json_file import write_text
 
-    from neurochip.report.console import print_report
-
-    written = io.StringIO()
-    print_report(data, Console(file=written, width=FILE_WIDTH))
-    return written.getvalue()
-
-
-def _json(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {"text": _text, "json": _json}
+    files = {out: written} if isinstance(written, str) else {out / name: text for name, text in written.items()}
+    try:
+        for path, text in files.items():
+            if not isinstance(written, str):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, text)
+    except OSError as error:
+        what = "file in a folder that is there" if isinstance(written, str) else "folder that can be written"
+        raise UserError(f"--out {out}: cannot be written ({error.strerror}); give a {what}") from error

@@ -34,8 +34,7 @@ def plane(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if image.ndim == 2:
         return image
-    channels: list[NDArray[np.uint8]] = list(np.moveaxis(image, 2, 0))
-    stacked: NDArray[np.uint8] = np.concatenate(channels)
+    stacked: NDArray[np.uint8] = np.concatenate(list(np.moveaxis(image, 2, 0)))
     return stacked
 
 
@@ -44,7 +43,8 @@ def grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.ndim == 2:
         return image
     weighted = image.astype(np.int64) @ np.array([299, 587, 114])
-    return ((weighted + 500) // 1000).astype(np.uint8)
+    luma: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
+    return luma
 
 
 def plane_size(image: NDArray[np.uint8]) -> SensorSize:

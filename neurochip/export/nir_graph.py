@@ -178,7 +178,8 @@ class _Graph:
         """(rows of weights, bias rows) as real numbers."""
         layer = self._spec.layers[index]
         rows = self._learned.weights[index].astype(np.float64) * 2.0**-layer.frac_weight
-        bias = rows[layer.n_weight_rows :] if layer.bias else np.zeros((layer.n_bias_rows, layer.columns))
+        # Behind an average pool the core counts a bias like an event, 1 / window.
+        bias = rows[layer.n_weight_rows :] * 2.0**-layer.frac_event * layer.bias
         return rows[: layer.n_weight_rows], bias
 
     def _matrix(self, rows: Array, bias: Array | None) -> Any:

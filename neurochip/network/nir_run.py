@@ -172,8 +172,10 @@ def _convolve(node: Node, given: Array, padding: tuple[int, int]) -> Array:
 
 def _pool(node: Node, given: Array) -> Array:
     kernel = node.pair("kernel_size")
-    sums = _windows(given, kernel, node.pair("stride"), node.pair("padding")).sum(axis=(4, 5))
-    return sums / (kernel[0] * kernel[1]) if node.kind == "AvgPool2d" else sums
+    sums: Array = _windows(given, kernel, node.pair("stride"), node.pair("padding")).sum(axis=(4, 5))
+    divisor = kernel[0] * kernel[1] if node.kind == "AvgPool2d" else 1
+    found: Array = sums / divisor
+    return found
 
 
 def _check_cycle(graph: Graph, group: Sequence[str]) -> None:

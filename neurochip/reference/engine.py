@@ -96,7 +96,7 @@ class ReferenceEngine:
         Raises:
             RuntimeError: the two models differ, which is a fault of this program.
         """
-        samples = [_sample(data, int(i)) for i in order]
+        samples = [golden_sample(data, int(i)) for i in order]
         run = self._core.run(samples, learn, end_of_epoch)
         clocked = self._clocked(samples, learn, end_of_epoch, run)
         activity = Activity(
@@ -138,7 +138,8 @@ class ReferenceEngine:
         return Clocked(run.ticks_by_phase, run.stalls, run.accesses)
 
 
-def _sample(data: EventDataset, index: int) -> GoldenSample:
+def golden_sample(data: EventDataset, index: int) -> GoldenSample:
+    """One sample of a split as the reference models take it."""
     steps: list[list[tuple[int, int]]] = []
     for cell in range(index * data.n_steps, (index + 1) * data.n_steps):
         part = slice(int(data.step_offsets[cell]), int(data.step_offsets[cell + 1]))

@@ -71,7 +71,7 @@ def table_lines(columns: Sequence[Column], groups: Mapping[str, list[RuleResults
     rules = ["", "rule", *(results.rule for rows in groups.values() for results in rows)]
     texts = [[*column.title, *(column.text(row) for rows in groups.values() for row in rows)] for column in columns]
     # Closer columns rather than one more block.
-    wide, narrow = _blocks(rules, texts, "  ", width), _blocks(rules, texts, " ", width)
+    wide, narrow = blocks(rules, texts, "  ", width), blocks(rules, texts, " ", width)
     for lines in narrow if len(narrow) < len(wide) else wide:
         yield from [("", ""), (lines[0], "bold"), (lines[1], "bold")]
         body = iter(lines[2:])
@@ -80,7 +80,7 @@ def table_lines(columns: Sequence[Column], groups: Mapping[str, list[RuleResults
             yield from ((next(body), "") for _ in rows)
 
 
-def _blocks(first: list[str], columns: list[list[str]], gap: str, width: int) -> list[list[str]]:
+def blocks(first: list[str], columns: list[list[str]], gap: str, width: int) -> list[list[str]]:
     """Lay columns out beside the first; where the width is used up, a new block begins with the first again."""
     start = _aligned(first, str.ljust)
     blocks = [start]

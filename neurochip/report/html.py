@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurochip.counters import COUNTERS, MEMORIES, PHASES
+from neurochip.report.detail import Table, detail, table_of
 from neurochip.report.diagnosis import diagnosed, limits, table_rows
+from neurochip.report.glance import bars, pairs
 from neurochip.report.json_file import write_text
+from neurochip.report.origins import LEARNED, column_tips, tip
 from neurochip.report.page import render
 from neurochip.report.plots import plots, rule_style
 from neurochip.report.sentences import hanging_on, header, verdict
@@ -17,7 +19,6 @@ from neurochip.report.stream import stream_plots, stream_tables
 from neurochip.report.table import (
     NOTHING,
     Column,
-    RuleResults,
     by_group,
     by_rule,
     group_title,
@@ -27,7 +28,7 @@ from neurochip.report.table import (
 )
 from neurochip.report.tornado import tornado_plots
 
-Table = dict[str, Any]  # head: list of texts; rows: list of lists of texts
+WORDS = ("from", "rules")  # columns of the number formats without a number
 
 
 def write_report_html(report: Mapping[str, Any], path: str | Path, command: str | None = None) -> None:
@@ -38,7 +39,12 @@ def write_report_html(report: Mapping[str, Any], path: str | Path, command: str 
         path: the file to write, replaced at once.
         command: what made the report, shown for the reader who wants to repeat it.
     """
-    write_text(path, render("report.html.j2", _content(report, command)))
+    write_text(path, report_page(report, command))
+
+
+def report_page(report: Mapping[str, Any], command: str | None = None) -> str:
+    """The page as a text; arguments as for `write_report_html`."""
+    return render("report.html.j2", _content(report, command))
 
 
 def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
@@ -49,6 +55,8 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "command": command,
         "header": header(report),
         "verdict": verdict(report),
+        "pairs": pairs(report),
+        "bars": bars(report),
         "tables": [_headline(columns, report) for columns in (*tables(report), *stream_tables(report))],
         "basis": _basis(report),
         "colours": {name: rule_style(name, names)[0] for name in names},
@@ -59,12 +67,21 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "limits": limits(report),
         "diagnoses": [_diagnosis(rule, section) for rule, section in diagnosed(report).items()],
         "formats": _formats(report),
-        "rules": [_detail(results) for results in by_rule(report) if results.fixed is not None],
+        "rules": [detail(results, report) for results in by_rule(report) if look_up(results.fixed, "per_sample")],
         "summaries": [(results.rule, results.any["summary"]) for results in by_rule(report)],
+        "physical": [_physical(entry) for entry in report["chip"]["provenance"]],
         "gates": list(_pairs(report["chip"]["gates"])),
         "experiment": json.dumps(report["experiment"], indent=1, ensure_ascii=False),
-        "number": number,
     }
+
+
+def _physical(entry: Mapping[str, Any]) -> dict[str, str]:
+    """A physical number of the chip as texts; the ends of its spread where it is a price."""
+    ends = [number(entry.get(end), 4) for end in ("low", "high")]
+    spread = f"{ends[0]} to {ends[1]} {entry['unit']}" if NOTHING not in ends else ""
+    said = tip(entry["key"], str(entry["value"]), entry["unit"], spread, (entry["source"], entry["kind"]))
+    texts = {name: str(entry[name]) for name in ("key", "value", "unit", "kind", "source")}
+    return {**texts, "low": ends[0], "high": ends[1], "tip": said}
 
 
 def _basis(report: Mapping[str, Any]) -> str:
@@ -83,7 +100,13 @@ def _pairs(table: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 def _headline(columns: tuple[Column, ...], report: Mapping[str, Any]) -> Table:
     """One of the two tables of the console: columns, and the rows of every group."""
     groups = [
-        {"title": group_title(rows), "rows": [(row.rule, [column.text(row) for column in columns]) for row in rows]}
+        {
+            "title": group_title(rows),
+            "rows": [
+                (row.rule, [(column.text(row), said) for column, said in zip(columns, column_tips(columns, row, report), strict=True)])
+                for row in rows
+            ],
+        }
         for rows in by_group(report).values()
     ]
     return {"columns": columns, "groups": groups}
@@ -91,7 +114,11 @@ def _headline(columns: tuple[Column, ...], report: Mapping[str, Any]) -> Table:
 
 def _diagnosis(rule: str, section: Mapping[str, Any]) -> dict[str, Any]:
     head, *rows = table_rows(section)
-    return {"rule": rule, "n_samples": section["n_samples"], "table": {"head": head, "rows": rows}}
+    n_samples = section["n_samples"]
+    origin = (f"neurochip diagnose on {n_samples:,} training samples, with the weights of the end", LEARNED)
+    tips = [[tip(f"{rule}, {row[0]}", text, "", layer, origin) for layer, text in zip(head[1:], row[1:], strict=True)]
+            for row in rows]  # fmt: skip
+    return {"rule": rule, "n_samples": n_samples, "table": table_of(head, rows, tips)}
 
 
 def _formats(report: Mapping[str, Any]) -> Table:
@@ -105,7 +132,11 @@ def _formats(report: Mapping[str, Any]) -> Table:
                 rules += [results.rule] if results.rule not in rules else []
     signals = list(dict.fromkeys(row[0] for row in shared))
     rows = [[*row, ", ".join(rules)] for name in signals for row, rules in shared.items() if row[0] == name]
-    return {"head": ["signal", "layer", "format", "range", "last bit", "to hold", "from", "rules"], "rows": rows}
+    head = ["signal", "layer", "format", "range", "last bit", "to hold", "from", "rules"]
+    origin = ("calibration before learning, and the formats of the experiment", LEARNED)
+    tips = [[tip(f"{row[0]}, {title}", text, "", "", origin) if title not in WORDS else ""
+             for title, text in zip(head[1:], row[1:], strict=True)] for row in rows]  # fmt: skip
+    return table_of(head, rows, tips)
 
 
 def _range(found: Mapping[str, Any], text: str) -> tuple[str, ...]:
@@ -115,105 +146,3 @@ def _range(found: Mapping[str, Any], text: str) -> tuple[str, ...]:
     layer, frac = "all" if found["layer"] is None else str(found["layer"]), text.split(".")[1]
     ends = f"{number(found['lowest'], 4)} … {number(found['highest'], 4)}"
     return layer, text, ends, f"2^-{frac}" if frac != "0" else "1", number(found["magnitude"]), found["origin"]
-
-
-def _detail(results: RuleResults) -> dict[str, Any]:
-    fixed: Mapping[str, Any] = results.fixed or {}
-    passes = (fixed["per_sample"], fixed["per_sample_inference"])
-    return {
-        "rule": results.rule,
-        "summary": fixed["summary"],
-        "accuracy": _accuracy(results),
-        "phases": _phases(passes),
-        "counts": _counts(passes),
-        "energy": _energy(passes),
-        "footprint": _footprint(fixed["footprint_bits"]),
-        "numerics": _numerics(fixed["numerics"]),
-        "ratios": _ratios(fixed),
-        "rate": _rate(fixed["learning_rate"]),
-    }
-
-
-def _rate(rate: Mapping[str, Any]) -> str:
-    if rate["asked"] is None:
-        return "none"
-    text = f"{number(rate['asked'])} asked per sample"
-    if rate["realised_per_step"] is not None:
-        text += f", {number(rate['realised_per_step'])} realised per step"
-    if rate["multiplier"] is not None:
-        text += f" = {rate['multiplier']} · 2^-{rate['shift']}"
-    return text
-
-
-def _accuracy(results: RuleResults) -> Table:
-    rows = []
-    for name, result in (("chip's arithmetic", results.fixed), ("float twin", results.float_twin)):
-        if result is not None:
-            shares = [result["accuracy"][split] for split in ("train", "validation", "test")]
-            rows.append([name, *(NOTHING if share is None else f"{100 * share:.2f}" for share in shares)])
-    return {"head": ["accuracy (%)", "train", "validation", "test"], "rows": rows}
-
-
-def _phases(passes: tuple[Mapping[str, Any], ...]) -> Table:
-    """Energy and cycles of every phase that did anything, learning on and inference alone."""
-    rows = []
-    for phase in PHASES:
-        found = [one["by_phase"].get(phase, {"energy_pj": 0.0, "cycles": 0.0}) for one in passes]
-        if any(part["energy_pj"] or part["cycles"] for part in found):
-            texts = [text for part in found for text in (number(part["energy_pj"] / 1e3), number(part["cycles"], 4))]
-            rows.append([phase, *texts])
-    head = ["phase", "learning: nJ", "learning: cycles", "inference: nJ", "inference: cycles"]
-    return {"head": head, "rows": rows}
-
-
-def _counts(passes: tuple[Mapping[str, Any], ...]) -> Table:
-    rows = []
-    for counter in COUNTERS:
-        values = [one["counts"].get(counter.key, 0) for one in passes]
-        if any(values):
-            bits = passes[0]["bits_moved"].get(counter.key)
-            moved = NOTHING if bits is None else number(bits / 1e3)
-            rows.append([counter.key, counter.unit, *(number(v, 4) for v in values), moved, counter.meaning])
-    head = ["counter", "unit", "learning", "inference", "learning: kbit moved", "one of it is"]
-    return {"head": head, "rows": rows}
-
-
-def _energy(passes: tuple[Mapping[str, Any], ...]) -> Table:
-    """Every part of the energy that is not zero, then the total again by kind of number."""
-    rows = []
-    for group in ("by_memory", "by_operation"):
-        names = dict.fromkeys(name for one in passes for name in one["energy_pj"][group])
-        for name in names:
-            values = [one["energy_pj"][group].get(name, 0) for one in passes]
-            if any(values):
-                rows.append([f"{name} accesses" if name in MEMORIES else name, *(number(v / 1e3) for v in values)])
-    for name, key in (("clock and control", "clock"), ("leakage", "leakage"), ("total", "total")):
-        rows.append([name, *(number(one["energy_pj"][key] / 1e3) for one in passes)])
-    for kind in passes[0]["energy_pj"]["by_kind"]:
-        texts = [number(one["energy_pj"]["by_kind"][kind] / 1e3) for one in passes]
-        rows.append([f"of the total, resting on numbers of kind {kind}", *texts])
-    return {"head": ["energy per sample (nJ)", "learning", "inference"], "rows": rows}
-
-
-def _footprint(bits: Mapping[str, int]) -> Table:
-    rows = [[name, f"{value:,}"] for name, value in bits.items() if value]
-    return {"head": ["memory", "bits"], "rows": rows}
-
-
-def _numerics(numerics: Mapping[str, Mapping[str, float]]) -> Table:
-    rows = [
-        [event, name, number(value, 4)]
-        for event in ("saturation", "underflow", "gated")
-        for name, value in numerics[event].items()
-    ]
-    return {"head": ["event", "signal or gate", "number"], "rows": rows}
-
-
-def _ratios(fixed: Mapping[str, Any]) -> Table:
-    """Costs over those of BPTT of the group and over inference."""
-    names = ("energy", "latency", "footprint", "memory_accesses", "bits_moved", "macs", "acs")
-    rows = []
-    for key in ("ratio_to_bptt", "ratio_to_inference"):
-        if fixed[key] is not None:
-            rows.append([f"over {fixed[key]['baseline']}", *(number(fixed[key][name]) for name in names)])
-    return {"head": ["ratio", *(name.replace("_", " ") for name in names)], "rows": rows}

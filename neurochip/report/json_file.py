@@ -20,7 +20,12 @@ def write_report_json(report: Mapping[str, Any], path: str | Path) -> None:
         ValueError: a number is NaN or infinite, which JSON cannot hold; nothing is written.
         OSError: the folder cannot be written.
     """
-    write_text(path, json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, report_json(report))
+
+
+def report_json(report: Mapping[str, Any]) -> str:
+    """The text of report.json; ValueError for a number that JSON cannot hold."""
+    return json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_report_json(path: str | Path) -> dict[str, Any]:

@@ -32,13 +32,13 @@ def load(settings: TaskSettings, base_dir: Path, seed: int, progress: Progress) 
     """Draw the task; its splits depend on `task.steps` alone.
 
     Raises:
-        UserError: a path, classes, a crop, a sensor size or a validation fraction, which this task does not have, or
-            too few steps.
+        UserError: a path, classes, a crop, transforms, a sensor size or a validation fraction, which this task does
+            not have, or too few steps.
     """
     from neurochip.tasks.manifest import provenance
 
     size = (N_INPUTS, 1, 1)
-    for key in ("path", "classes", "crop", "validation"):
+    for key in ("path", "classes", "crop", "validation", "transforms"):
         value = getattr(settings, key)
         if value is not None:
             raise UserError(f'task.{key} = {value!r} is not allowed with "delayed-recall", which draws its own data')

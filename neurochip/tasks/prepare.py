@@ -14,6 +14,7 @@ from neurochip.errors import UserError
 from neurochip.events import EventDataset, Recordings, SensorSize
 from neurochip.tasks.registry import Progress, TaskData, TaskSettings
 from neurochip.tasks.splits import hold_out
+from neurochip.tasks.transforms import check_transforms, transform_recordings
 
 DEFAULT_VALIDATION = 0.1
 
@@ -33,12 +34,17 @@ def prepare_task(
     provenance: Mapping[str, str],
     where: str,
 ) -> TaskData:
-    """Turn the recordings of `train`, `test` and, if there is one, `validation` into a task, cropped to `task.crop`.
+    """Turn the recordings of `train`, `test` and, if there is one, `validation` into a task.
 
+    They are transformed by `task.transforms`, then cropped to `task.crop`.
     The classes are `task.classes`, in that order, or the sorted labels of the training split. Without a validation
     split, the fraction `task.validation` (default 0.1) of every class is cut from the training split by `seed`.
     Raises UserError, naming `where`, for labels that cannot be learned or classes without recordings.
     """
+    if settings.transforms:
+        steps = check_transforms(settings.transforms, splits["train"].sensor_size)
+        progress(f"{settings.name}: transforming the recordings")
+        splits = {name: transform_recordings(part, steps, seed, name, 0) for name, part in splits.items()}
     if settings.crop is not None:
         splits = {name: recordings.crop(*settings.crop) for name, recordings in splits.items()}
     classes = choose_classes(splits, settings, where)

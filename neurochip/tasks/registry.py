@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from neurochip.errors import UserError
 from neurochip.events import EventDataset, SensorSize
@@ -36,6 +36,10 @@ class TaskSettings(Protocol):
     def validation(self) -> float | None: ...
     @property
     def event_bits(self) -> int: ...
+    @property
+    def download(self) -> bool: ...
+    @property
+    def transforms(self) -> list[dict[str, Any]] | None: ...
 
 
 @dataclass(frozen=True)
@@ -76,16 +80,20 @@ Loader = Callable[[TaskSettings, Path, int, Progress], TaskData]
 class _Registered:
     info: TaskInfo
     load: Loader
+    downloads: bool
 
 
 _TASKS: dict[str, _Registered] = {}
 
 
-def register_task(name: str, summary: str) -> Callable[[Loader], Loader]:
-    """Make a function `load(settings, base_dir, seed, progress) -> TaskData` the task `name`."""
+def register_task(name: str, summary: str, downloads: bool = False) -> Callable[[Loader], Loader]:
+    """Make a function `load(settings, base_dir, seed, progress) -> TaskData` the task `name`.
+
+    `downloads`: whether the function knows `task.download`, which is refused otherwise.
+    """
 
     def register(load: Loader) -> Loader:
-        _TASKS[name] = _Registered(TaskInfo(name, summary), load)
+        _TASKS[name] = _Registered(TaskInfo(name, summary), load, downloads)
         return load
 
     return register
@@ -105,6 +113,9 @@ def load_task(settings: TaskSettings, base_dir: Path, seed: int, progress: Progr
     tasks = _tasks()
     if settings.name not in tasks:
         raise UserError(f"task.name = {settings.name!r} is not a task; allowed are {', '.join(sorted(tasks))}")
+    if settings.download and not tasks[settings.name].downloads:
+        able = ", ".join(name for name in sorted(tasks) if tasks[name].downloads)
+        raise UserError(f"task.download = true is not possible with {settings.name!r}; allowed are {able}")
     return tasks[settings.name].load(settings, Path(base_dir), seed, progress or (lambda message: None))
 
 

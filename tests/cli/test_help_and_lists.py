@@ -25,10 +25,14 @@ OPTIONS = {
     ("compare",): RUN_OPTIONS | {"--network", "--rules", "--tune"},
     ("report",): {"--chip", "--format", "--out", "--help"},
     ("precision",): {
-        *("--sweep", "--method", "--seeds", "--points", "--draw", "--workers", "--scheduler"),
+        *("--sweep", "--method", "--seeds", "--points", "--draw", "--workers", "--scheduler", "--from", "--twin"),
         *("--network", "--set", "--chip", "--out", "--json", "--quiet", "--help"),
     },
     ("diagnose",): {"--samples", "--json", "--quiet", "--help"},
+    ("convert",): {
+        *("--format", "--sensor-size", "--encoder", "--set", "--split-fraction", "--seed", "--limit"),
+        *("--skip-damaged", "--quiet", "--help"),
+    },
     ("export",): {"--format", "--out", "--rule", "--help"},
     **{(name,): {"--json", "--help"} for name in LISTS},
 }
@@ -52,14 +56,14 @@ def test_help_lists_every_option_and_loads_nothing_heavy(command: tuple[str, ...
     done = subprocess.run(line, capture_output=True, text=True, env=environment(), check=True)
     text, _, loaded = done.stdout.partition("LOADED ")
     assert done.stderr == ""
-    assert set(re.findall(r"^  (?:-h, )?(--[a-z]+)", text, re.MULTILINE)) == OPTIONS[command]
+    assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", text, re.MULTILINE)) == OPTIONS[command]
     assert HEAVY & set(loaded.split()) == set()
 
 
 def test_help_lists_every_command_with_one_line(call: Command) -> None:
     done = call("--help")
     assert re.findall(r"^  (\w+) {2,}\S", done.out.partition("Commands:")[2], re.MULTILINE) == [
-        *("learn", "compare", "validate", "report", "cost", "precision", "diagnose", "export", *LISTS)
+        *("learn", "compare", "validate", "report", "cost", "precision", "diagnose", "convert", "export", *LISTS)
     ]
     assert "..." not in done.out.partition("Commands:")[2]
 

@@ -17,7 +17,7 @@ from neurochip.spec import CoreSpec, LayerSpec
 N_STEPS = 12
 SIZES = (9, 19, 17, 3)  # no multiple of the 16 columns that rows are padded to
 RULES = [("trace", "immediate"), ("unroll", "immediate"), ("trace", "accumulate"), ("unroll", "accumulate")]
-LEAKS = [("shift", k) for k in range(1, 16)] + [("constant", alpha) for alpha in (0, 1, 32768, 58982, 65534, 65535, 65536)]
+LEAKS = [("shift", k) for k in range(1, 16)] + [("constant", alpha) for alpha in (0, 1, 32768, 58982, 65534, 65535)]
 
 
 def make_spec(credit: str = "trace", update: str = "immediate", **changes: Any) -> CoreSpec:
@@ -213,6 +213,22 @@ def test_every_leak_reaches_zero_and_shrinks_at_every_step(kind: str, value: int
     assert (np.diff(magnitudes) < 0)[magnitudes[:-1] > 0].all()
     assert (potential * sign >= 0).all()
     assert potential[-1] == 0
+
+
+def test_a_leak_constant_of_65536_keeps_the_potential() -> None:
+    """alpha = 65536 is no leak: one event stays for all steps."""
+    hidden = dataclasses.replace(
+        make_spec().layers[0], n_in=1, n_out=1, bias=False, leak_kind="constant", leak_value=65536, threshold_q=2047,
+        frac_weight=0, frac_potential=4,
+    )  # fmt: skip
+    readout = dataclasses.replace(make_spec().layers[-1], n_in=1, n_out=2)
+    spec = make_spec("none", "none", layers=(hidden, readout), n_steps=50, weight_bits=16)
+    offsets, one = np.minimum(np.arange(51), 1), np.array([1], np.int32)
+    data = EventDataset(offsets, one * 0, one, one * 0, n_inputs=1, n_steps=50)
+    for weight in (40, -40):
+        weights = [np.array([[weight], [0]]), np.zeros((2, 2), dtype=np.int64)]
+        result = Engine(spec, weights).run(data, np.array([0]), learn=False, probe=[0])
+        assert (result.probes["potential/0"][0, :, 0] == weight << 4).all()
 
 
 def test_a_specification_outside_the_formats_is_refused() -> None:

@@ -33,7 +33,7 @@ def some_recordings(labels, seed, sensor_size=(5, 4, 2)):
 
 def settings(**changes):
     values = {"name": "events-h5", "path": "events.h5", "steps": 4, "repeat": "once", "classes": None}
-    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1}
+    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1, "download": False, "transforms": None}
     return SimpleNamespace(**(values | changes))
 
 

@@ -23,7 +23,7 @@ from neurochip.export.arrays import integer_type
 from neurochip.export.document import document_of
 from neurochip.network.resolve import Lanes
 from neurochip.reference.core import GoldenCore, GoldenSample
-from neurochip.reference.engine import ReferenceEngine, _sample
+from neurochip.reference.engine import ReferenceEngine, golden_sample
 from neurochip.repricing import load_run
 from neurochip.run_directory import RunDirectory, read_experiment
 from neurochip.setup import task_settings
@@ -93,7 +93,7 @@ def test_a_core_made_from_the_npz_predicts_and_learns_on_like_the_checkpoint(
 
     order = np.arange(len(task.test.labels))
     tested = engine.run(task.test, order, learn=False)
-    ours = core.run([_sample(task.test, int(i)) for i in order], learn=False)
+    ours = core.run([golden_sample(task.test, int(i)) for i in order], learn=False)
     assert ours.predictions == tested.predictions.tolist()
     assert ours.readout_sums == tested.readout_sums.tolist()
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def test_a_core_made_from_the_npz_predicts_and_learns_on_like_the_checkpoint(
 
     before = core.weights
     learned = engine.run(task.train, np.arange(6), learn=True)
-    samples: list[GoldenSample] = [_sample(task.train, i) for i in range(6)]
+    samples: list[GoldenSample] = [golden_sample(task.train, i) for i in range(6)]
     ours = core.run(samples, learn=True)
     assert ours.readout_sums == learned.readout_sums.tolist()
     assert core.weights == [layer.tolist() for layer in engine.weights]

@@ -56,9 +56,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def weights_of(run: Path) -> list[Any]:
+def weights_of(run: Path, key: str = ".") -> list[Any]:
     with h5py.File(run / "checkpoint.h5") as file:
-        return [file[f"layers/{index}/weight"][()] for index in range(len(file["layers"]))]
+        return [file[key][f"layers/{index}/weight"][()] for index in range(len(file[key]["layers"]))]
 
 
 def test_inference_runs_the_weights_of_the_graph(folder: Path) -> None:
@@ -74,8 +74,23 @@ def test_inference_runs_the_weights_of_the_graph(folder: Path) -> None:
     assert report.result("infer")["accuracy"]["test"] >= 0.8
     assert not any("float twin of bptt" in note for note in report.data["notes"])
     assert document["spikes"]["samples"] == 8
-    assert document["spikes"]["populations"][0]["graph_spikes"] > 0
+    (population,) = document["spikes"]["populations"]
+    assert population["graph_spikes"] > 50
+    assert population["differing_share"] < 0.02  # the weights are exact, only leaks round
     assert document["layers"][0]["max_weight_error"] == 0.0
+
+
+def test_beside_a_teacher_inference_keeps_the_weights_of_the_graph(folder: Path) -> None:
+    learn(folder, folder / "alone", learning__rule="infer")
+    both = load_experiment(None, tables=tables(run__rules=["infer", "bptt"]))
+    story.compare(both, base_dir=folder, out=folder / "both")
+    frac = [
+        json.loads((folder / run / "nir_import.json").read_text())["layers"][0]["weight_frac"]
+        for run in ("alone", "both")
+    ]
+    alone, beside = (weights_of(folder / run, key)[0] for run, key in (("alone", "."), ("both", "infer")))
+    np.testing.assert_array_equal(alone * 2.0 ** -frac[0], beside * 2.0 ** -frac[1])
+    assert (weights_of(folder / "both", "bptt")[0] != beside).any()
 
 
 def test_the_import_report_measures_what_few_bits_do(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -185,8 +186,6 @@ def test_dat_headers_are_judged(tmp_path: Path, data: bytes, message: str) -> No
 
 @pytest.mark.parametrize("compression", [0, 1, 2, 3, 4])
 def test_aedat4_of_each_compression_reads_the_event_stream_alone(tmp_path: Path, compression: int) -> None:
-    if compression:
-        pytest.importorskip("lz4.frame" if compression < 3 else "zstandard", reason="the extra aedat4 is not installed")
     start = 1_605_507_430_438_338  # the camera's clock is the calendar's
     events = some_events()
     path = written(tmp_path, true_formats.aedat4(events._replace(t=events.t + start), compression))
@@ -250,8 +249,6 @@ def test_aedat4_stream_lists_are_judged(
 
 
 def test_aedat4_packets_that_unpack_without_end_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("lz4.frame", reason="the extra aedat4 is not installed")
-    pytest.importorskip("zstandard", reason="the extra aedat4 is not installed")
     monkeypatch.setattr(true_formats, "_event_table", lambda *_: bytes(2**27))
     for compression in (1, 3):
         path = written(tmp_path, true_formats.aedat4(some_events(), compression))
@@ -281,3 +278,14 @@ def test_long_recordings_are_read_in_little_memory(tmp_path: Path, name: str) ->
         tracemalloc.stop()
     assert count == n_events
     assert peak < 4_000_000 < path.stat().st_size
+
+
+@pytest.mark.parametrize(("compression", "package"), [(1, "lz4"), (3, "zstandard")])
+def test_a_missing_library_is_named_with_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: int, package: str
+) -> None:
+    path = written(tmp_path, true_formats.aedat4(some_events(), compression))
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(UserError, match=rf"needs {package}: pip install 'neurochip\[aedat4\]'"):
+        list(read(path))

@@ -22,6 +22,7 @@ from neurochip.reference.clock.network import (
     readouts,
     recurrent_way,
 )
+from neurochip.reference.clock.observer import Observer
 from neurochip.reference.clock.readout import FireReadout, Softmax, error_of_step
 from neurochip.reference.clock.schedule import Applies
 from neurochip.reference.clock.shapes import ChipShape
@@ -151,6 +152,10 @@ class ClockCore:
             "event_fifo": layout.fifo.most_held
         }
 
+    def observe(self, observer: Observer | None) -> None:
+        """Have someone told of every clock from now on; None: nobody."""
+        self.machine.observer = observer
+
     def run(self, samples: Sequence[GoldenSample], learn: bool, end_of_epoch: bool = True) -> ClockRun:
         """Run samples in order, learning by the rule of the specification if `learn`.
 
@@ -200,6 +205,7 @@ class ClockCore:
         applies, window_start = Applies(spec), 0
         machine.buffer.start_sample()
         for step, events in enumerate(sample.steps):
+            machine.step = step
             machine.buffer.take_input(events)
             self._forward(step, learn)
             if not learn:
@@ -210,38 +216,40 @@ class ClockCore:
             for index in readouts(spec):
                 machine.buffer.error[index][:] = [0] * spec.layers[index].n_out
                 if has_loss:
-                    machine.run(Softmax(machine, index, sample.label))
+                    machine.run(Softmax(machine, index, sample.label), index)
             if spec.credit == "unroll":
                 machine.run(History(machine, step - window_start, is_write=True))
                 if step + 1 in (window_start + spec.window_steps, spec.n_steps):
-                    self._back_over_window(step + 1 - window_start, applies)
+                    self._back_over_window(window_start, step + 1 - window_start, applies)
                     window_start = step + 1
             elif has_loss:
                 self._learn(applies)
+        machine.step = None
 
     def _forward(self, step: int, learn: bool) -> None:
         """The groups of the step, and FIRE of a readout after its own."""
         machine = self.machine
         is_last_step = step == self.spec.n_steps - 1
         for index, fires in groups(self.spec, learn):
-            machine.run(ForwardGroup(machine, index, fires, is_last_step, learn))
+            machine.run(ForwardGroup(machine, index, fires, is_last_step, learn), index, fires)
             if self.spec.layers[index].kind == "readout":
-                machine.run(FireReadout(machine, index, step))
+                machine.run(FireReadout(machine, index, step), index)
 
     def _traces(self, step: int) -> None:
         for index in range(len(self.spec.layers)):
             if self.machine.layout.find("trace", index) is not None:
-                self.machine.run(Trace(self.machine, index, step))
+                self.machine.run(Trace(self.machine, index, step), index)
 
-    def _back_over_window(self, n_steps: int, applies: Applies) -> None:
+    def _back_over_window(self, start: int, n_steps: int, applies: Applies) -> None:
         """Unroll: its steps in reverse; then the spikes of its last step are those that the next window starts from."""
         machine, buffer = self.machine, self.machine.buffer
         last_spikes = [list(spikes) for spikes in buffer.spikes]
         machine.run(ClearDeltas(machine))
         for step in reversed(range(n_steps)):
+            machine.step = start + step
             machine.run(History(machine, step, is_write=False, is_window_end=step == n_steps - 1))
             for index in readouts(self.spec):
-                machine.run(error_of_step(machine, index))
+                machine.run(error_of_step(machine, index), index)
             self._learn(applies)
         if applies.after_window(n_steps):
             self._apply()
@@ -253,7 +261,8 @@ class ClockCore:
             self._error(index)
         for index in reversed(learning_layers(self.spec)):
             is_conv = self.spec.layers[index].conv is not None
-            self.machine.run(UpdateTiles(self.machine, index) if is_conv else Update(self.machine, index))
+            update = UpdateTiles(self.machine, index) if is_conv else Update(self.machine, index)
+            self.machine.run(update, index)
         if applies.after_update():
             self._apply()
 
@@ -263,20 +272,20 @@ class ClockCore:
         if index in hidden_layers(self.spec) and index not in self._fed_directly:
             own = recurrent_way(self.spec, index)
             if own is not None:
-                machine.run(back_in_space(machine, own))
-            machine.run(Gate(machine, index))
+                machine.run(back_in_space(machine, own), index)
+            machine.run(Gate(machine, index), index)
         if index in self._ways:
-            machine.run(back_in_space(machine, self._ways[index]))
+            machine.run(back_in_space(machine, self._ways[index]), index)
 
     def _apply(self) -> None:
         for index in reversed(learning_layers(self.spec)):
-            self.machine.run(Apply(self.machine, index))
+            self.machine.run(Apply(self.machine, index), index)
         self._samples_in_batch = 0
 
     def _standardise(self) -> None:
         for index in reversed(learning_layers(self.spec)):
             if self.spec.is_standardised(index):
-                self.machine.run(Standardise(self.machine, index))
+                self.machine.run(Standardise(self.machine, index), index)
         self._samples_since_standardise = 0
 
     def _accesses(self) -> AccessCounts:

@@ -67,6 +67,7 @@ class Deliver:
                 self._empty_clocks += 1
             return
         stalls["event_wait"] += self._empty_clocks
+        self._machine.waited = self._empty_clocks
         self._empty_clocks = 0
         if self._event is None and not self._next_taps():
             self._take()

@@ -12,6 +12,7 @@ from neurochip.reference.clock.dram import Burst, DramSpace
 from neurochip.reference.clock.lanes import RandomRegisters
 from neurochip.reference.clock.layout import Layout, Region, Space
 from neurochip.reference.clock.network import Gates, taps_of
+from neurochip.reference.clock.observer import Observer
 from neurochip.reference.clock.shapes import ChipShape
 from neurochip.reference.clock.step_buffer import StepBuffer
 from neurochip.reference.core.arithmetic import exponential_table, initial_register, surrogate_table
@@ -44,7 +45,14 @@ class Unit(Protocol):
 
 
 class Machine:
-    """The core: memories, registers, and the clock that its units share."""
+    """The core: memories, registers, and the clock that its units share.
+
+    Attributes:
+        now: the clock, counted from 0 over all runs.
+        step: of the sample under way, counted from 0; None behind the last one.
+        waited: how many clocks of `event_wait` ended when DELIVER last looked at an event: only then do they count.
+        observer: who is told of every clock; None: nobody.
+    """
 
     def __init__(
         self, spec: CoreSpec, weights: Sequence[Sequence[Sequence[int]]], chip: ChipShape, gates: Gates
@@ -60,6 +68,9 @@ class Machine:
         self.exponential_table = exponential_table()
         self._taps: dict[tuple[int, int], list[Tap]] = {}
         self.now = 0
+        self.step: int | None = None
+        self.waited = 0
+        self.observer: Observer | None = None
         self.start_counting()
 
     def start_counting(self) -> None:
@@ -69,10 +80,17 @@ class Machine:
         for counted in (self.layout.fifo, *self.layout.spaces.values()):
             counted.start_counting()
 
-    def run(self, unit: Unit) -> None:
-        """Give the clock to a unit until it is done."""
+    def run(self, unit: Unit, layer: int | None = None, fires: int | None = None) -> None:
+        """Give the clock to a unit until it is done.
+
+        An observer is told that it works for `layer`, and in phase `fire` for `fires` if FIRE of that layer is beside.
+        """
         while not unit.done:
-            self.ticks[unit.phase] += 1
+            phase = unit.phase
+            if self.observer is not None:
+                worked_for = fires if phase == "fire" and fires is not None else layer
+                self.observer.clock(self, type(unit).__name__, phase, worked_for)
+            self.ticks[phase] += 1
             unit.tick(self.now)
             self.now += 1
         unit.check_empty()

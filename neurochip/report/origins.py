@@ -1,0 +1,168 @@
+"""What stands behind a number of the page: its unit, source and kind, shown on hover and on keyboard focus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from neurochip.counters import MEMORIES
+from neurochip.report.table import NOTHING, Column, RuleResults, look_up, number
+
+Report = Mapping[str, Any]
+COUNTED = "simulated (counted exactly, no price in it)"
+LEARNED = "simulated (this run)"
+SAMPLED = "cycles estimated from {n_recorded:,} of {n_samples:,} samples"
+MEMORY_PRICES = ("technology.sram.macros", "technology.logic.register")
+ADD, MULTIPLY, REGISTER = "technology.logic.add", "technology.logic.mul", "technology.logic.register"
+# Keys of chip.provenance that the price of a part of the energy is made from (docs/decisions/0003-prices.md).
+PRICES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(MEMORIES, MEMORY_PRICES),
+    "dram": ("technology.dram",),
+    "ac": (ADD,),
+    "add": (ADD,),
+    "compare": (ADD,),
+    "mac": (MULTIPLY, ADD),
+    "mul": (MULTIPLY,),
+    "shift": ("technology.logic.shift",),
+    "lut": ("technology.logic.lut",),
+    "rng": ("technology.logic.rng",),
+    "div": ("technology.logic.division", ADD, REGISTER),
+    "hop": ("technology.noc",),
+    "clock": ("clock_energy",),
+    "leakage": ("sram_leakage", "technology.sram.leakage", "technology.register.leakage"),
+}
+
+
+def shares(amounts: Mapping[str, float], total: float) -> str:
+    """ "93.0 % model, 7.0 % assumed": the kinds of numbers that a total rests on, the largest share first."""
+    if not total:
+        return "none: the total is 0"
+    found = sorted(((pj, kind) for kind, pj in amounts.items() if pj), key=lambda pair: -pair[0])
+    return ", ".join(f"{100 * pj / total:.1f} % {kind}" for pj, kind in found)
+
+
+def prices_of(part: str, report: Report) -> tuple[str, str]:
+    """(source, kind) of the prices of a memory, an operation, the clock or leakage; keys and counts, no arithmetic."""
+    starts = PRICES.get(part, ())
+    entries = [e for e in report["chip"]["provenance"] if e["key"].startswith(starts)] if starts else []
+    if not entries:
+        return "prices of the chip, under Physical numbers", "as stated there"
+    sources = list(dict.fromkeys(entry["source"] for entry in entries))
+    more = f" (and {len(sources) - 1} more)" if len(sources) > 1 else ""
+    keys = [start for start in starts if any(entry["key"].startswith(start) for entry in entries)]
+    kinds = dict.fromkeys(entry["kind"] for entry in entries)
+    return f"{' and '.join(keys)} under Physical numbers: {sources[0]}{more}", ", ".join(kinds)
+
+
+def tip(name: str, text: str, unit: str, meaning: str, origin: tuple[str, str]) -> str:
+    """One text on a number; nothing on a cell that has none."""
+    if text in (NOTHING, ""):
+        return ""
+    meaning = f" {meaning[0].upper()}{meaning[1:]}." if meaning else ""
+    source, kind = origin
+    return f"{name}: {text} {unit}.{meaning} Source: {source}. Kind: {kind}.".replace("..", ".")
+
+
+def column_tips(columns: Sequence[Column], results: RuleResults, report: Report) -> list[str]:
+    """What stands behind each number in a row of a table of rules."""
+    return [
+        tip(f"{results.rule}, {column.title[0]}", column.text(results), column.title[1], column.meaning,
+            origin_of(column, results, report))
+        for column in columns
+    ]  # fmt: skip
+
+
+def origin_of(column: Column, results: RuleResults, report: Report) -> tuple[str, str]:
+    """(source, kind) of the numbers of a column."""
+    title, unit = column.title
+    if title == "memory":
+        return "shapes and word widths of what the rule keeps, no price in it", "calculated, exact"
+    if title == "calibrated":
+        return prices_with("calibrated", report)
+    if (title, unit) == ("cycles", "±%"):
+        return "spread between the recorded samples", LEARNED
+    return BY_UNIT.get(unit, _learned)(results, report)
+
+
+def prices_with(start: str, report: Report) -> tuple[str, str]:
+    """(source, kind) of the first physical number whose key starts so."""
+    for entry in report["chip"]["provenance"]:
+        if entry["key"].startswith(start):
+            return entry["source"], entry["kind"]
+    return "chip file", "not stated"
+
+
+def energy_origin(one_pass: Mapping[str, Any]) -> tuple[str, str]:
+    """(source, kind) of the energy of a sample."""
+    energy = one_pass["energy_pj"]
+    low, high = energy.get("low"), energy.get("high")
+    spread = f"; {number(low / 1e3)} to {number(high / 1e3)} nJ with all prices low, or high, at once" if low else ""
+    source = f"sum of accesses and operations counted × their prices, plus clock and leakage{spread}"
+    return source, shares(energy["by_kind"], energy["total"])
+
+
+def _energy(results: RuleResults, report: Report) -> tuple[str, str]:
+    return energy_origin(look_up(results.fixed, "per_sample"))
+
+
+def _cycles(results: RuleResults) -> str:
+    sampled = look_up(results.fixed, "per_sample", "cycles_sampled")
+    return SAMPLED.format(**sampled) if sampled else "cycles counted of all samples"
+
+
+def _latency(results: RuleResults, report: Report) -> tuple[str, str]:
+    clock = f"{report['chip']['clock_mhz']:g} MHz"
+    source, kind = prices_with("clock", report)
+    return f"{_cycles(results)} ÷ clock of {clock} ({source})", f"cycles simulated, clock {kind}"
+
+
+def _count(results: RuleResults, report: Report) -> tuple[str, str]:
+    return "counts of this run, mean per sample", COUNTED
+
+
+def _clocks(results: RuleResults, report: Report) -> tuple[str, str]:
+    return _cycles(results), "simulated (replayed clock by clock)"
+
+
+def _area(results: RuleResults, report: Report) -> tuple[str, str]:
+    area = look_up(results.fixed, "area_mm2") or {}
+    source = "memories and arithmetic of the chip × their areas, times the overhead of the core"
+    if area.get("low"):
+        source += f"; {number(area['low'])} to {number(area['high'])} mm² over the spread of the areas"
+    return source, shares(area.get("by_kind", {}), area.get("total", 0.0))
+
+
+def _ratio_to(key: str) -> Callable[[RuleResults, Report], tuple[str, str]]:
+    def origin(results: RuleResults, report: Report) -> tuple[str, str]:
+        baseline = look_up(results.fixed, key, "baseline")
+        return f"cost of {results.rule} ÷ cost of {baseline}", "ratio of two numbers of the first columns"
+
+    return origin
+
+
+def _rests_on(results: RuleResults, report: Report) -> tuple[str, str]:
+    return "the weakest kind of number in the price of each part of the energy", "a statement about kinds"
+
+
+def _rate(results: RuleResults, report: Report) -> tuple[str, str]:
+    return "experiment, learning.rate", "given"
+
+
+def _learned(results: RuleResults, report: Report) -> tuple[str, str]:
+    task = report["task"]
+    return f"this run on {task['name']}: {task['n_train']:,} training, {task['n_test']:,} test samples", LEARNED
+
+
+BY_UNIT: Mapping[str, Callable[[RuleResults, Report], tuple[str, str]]] = {
+    **dict.fromkeys(("nJ", "mW", "nJ·µs", "µJ", "nJ/sample"), _energy),
+    "µs": _latency,
+    "k": _count,
+    "kbit": _count,
+    "stall %": _clocks,
+    "mm²": _area,
+    "×BPTT": _ratio_to("ratio_to_bptt"),
+    "×infer": _ratio_to("ratio_to_inference"),
+    "% of E": _rests_on,
+    "asked": _rate,
+    "per step": _rate,
+}

@@ -1,0 +1,29 @@
+"""Task `ssc`: Spiking Speech Commands, 35 words through a model of the inner ear (Cramer et al. 2020)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from neurochip.readers.recording import ReadOptions
+from neurochip.tasks.published import PublishedSet, load_published, recorded
+from neurochip.tasks.published_files import Place
+from neurochip.tasks.registry import Progress, TaskData, TaskSettings, register_task
+from neurochip.tasks.tonic_download import TonicSet
+
+FILES = {"ssc_train.h5": "train", "ssc_valid.h5": "validation", "ssc_test.h5": "test"}
+
+SET = PublishedSet(
+    task="ssc",
+    layout="the unpacked files ssc_train.h5, ssc_test.h5 and, if there is one, ssc_valid.h5, or the archives .h5.zip "
+    "of these",
+    sensor_size=(700, 1, 1),
+    place_of=lambda parts: Place(FILES[parts[-1]]) if parts[-1] in FILES else None,
+    read=lambda file: recorded(file, ReadOptions(format="shd-h5")),
+    tonic=TonicSet("SSC", "SSC", tuple({"split": split} for split in ("train", "valid", "test"))),
+)
+
+
+@register_task("ssc", "SSC: 35 spoken words, 700 channels (task.path: folder)", downloads=True)
+def load(settings: TaskSettings, base_dir: Path, seed: int, progress: Progress) -> TaskData:
+    """Load the official splits, or what is there of them."""
+    return load_published(SET, settings, base_dir, seed, progress)
