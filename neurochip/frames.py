@@ -79,8 +79,8 @@ def rows_to_xarray(rows: Rows, dimensions: Sequence[str]) -> Any:
         dimensions: the columns that tell the rows apart, for a sweep the swept keys, "rule" and "seed".
 
     Returns:
-        xarray.Dataset: every other column over these dimensions, each in the order of its first appearance; numbers
-        are NaN, anything else None, where there is no row.
+        xarray.Dataset: every other column over these dimensions, their values in the order of first appearance; NaN
+        where there is no row or nothing in it.
 
     Raises:
         UserError: xarray is not installed; no such column; or two rows with the same values in all of them.

@@ -122,7 +122,7 @@ def synaptic_operations(spec: CoreSpec, weights: Weights, trace: SampleTrace) ->
         arrivals = arrivals_of(trace, spec, index)
         nonzero = weights[index][: layer.n_weight_rows] != 0
         effective = (arrivals > 0).astype(np.int64) @ weights_met(layer, nonzero)
-        pooled: NDArray[np.bool_] = (arrivals > 1).any(axis=-1)
+        pooled: NDArray[np.bool_] = np.logical_or.reduce(arrivals > 1, axis=-1)
         multiplies = pooled | _has_graded(trace, spec, index)
         macs += int(effective[multiplies].sum())
         acs += int(effective[~multiplies].sum())
@@ -157,7 +157,7 @@ def _has_graded(trace: SampleTrace, spec: CoreSpec, index: int) -> NDArray[np.bo
     from_input = any(connection.source == NETWORK_INPUT for connection in spec.connections(index))
     if spec.event_bits == 1 or not from_input:
         return np.zeros((len(trace.sample_indices), spec.n_steps), dtype=np.bool_)
-    graded: NDArray[np.bool_] = trace.bitmaps["graded/0"].any(axis=-1)
+    graded: NDArray[np.bool_] = np.logical_or.reduce(trace.bitmaps["graded/0"], axis=-1)
     return graded
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from neurochip.events import EventDataset
     from neurochip.reference.clock.observer import Observer
 
-MOST_CLOCKS = 10_000_000  # of a sample: some minutes and gigabytes of the tick model
+MOST_CLOCKS = 5_000_000  # of a sample: some minutes of the tick model
 CLOCKS_BETWEEN_SIGNS = 4096
 Record = dict[str, Any]
 
@@ -108,47 +108,74 @@ class Replay:
         }
 
 
-@runtime_checkable
-class Observable(Protocol):
-    """A tick model that tells an observer of every clock."""
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A rule of a finished run, before any recording is loaded; fields as of `Replay`."""
 
-    def observe(self, observer: Observer | None) -> None:
-        """Tell this observer of every clock from now on."""
-        ...
+    directory: Path
+    experiment: Experiment
+    learned: Learned
+    pricer: Pricer
+
+    @property
+    def spec(self) -> CoreSpec:
+        """The integer specification of the rule."""
+        return self.pricer.spec
+
+    def check_clocked(self) -> None:
+        """Refuse a chip without a tick model that can be looked at.
+
+        Raises:
+            UserError: naming the chip.
+        """
+        from neurochip.reference.clocks import clock_of
+
+        chip = self.pricer.chip
+        if not hasattr(clock_of(chip.microarchitecture), "observe"):
+            raise UserError(
+                f"{chip.name}: {chip.microarchitecture} has no tick model to replay a sample on; allowed are chips "
+                "with ottt_core"
+            )
 
 
-def replay(
-    directory: Path, chip: str | None, sample: int | None, rule: str | None, listener: Listener | None = None
-) -> Replay:
-    """Learn one training sample of a run once more with the fast core, by the weights of its end.
-
-    Args:
-        directory: a run directory with a checkpoint.
-        chip: another chip than that of the run.
-        sample: index in the training split; default 0. Of a stream it is as it was after the last drift.
-        rule: which rule; needed where the run has several.
-        listener: told what happens.
+def open_run(directory: Path, chip: str | None = None, rule: str | None = None) -> Opened:
+    """Read what a rule of a run learned, for the chip of the run or another one.
 
     Raises:
-        UserError: no finished run, no such rule or sample, real numbers only, or a chip that cannot run it.
+        UserError: no finished run, no such rule, real numbers only, or a chip that cannot run it.
     """
-    listener = listener or Silent()
     learned, experiment = load_learned(directory, rule), read_experiment(directory)
     used = chip_of(_on_chip(experiment, chip), "chip.name" if chip is None else "--chip")
     spec, table = replace(learned.spec, synapse_lanes=used.lanes, trace_lanes=used.trace_lanes), experiment.chip
     pricer = Pricer(used, Gates(table.gate_zero_trace, table.gate_zero_error, table.gate_zero_surrogate), spec)
     pricer.check()
-    listener.message(f"loading task {experiment.task.name}")
-    index, learn = sample or 0, find_rule(learned.rule).group != NO_LEARNING
-    data = _one_sample(experiment, directory, index, listener)
+    return Opened(directory, experiment, learned, pricer)
+
+
+def replay(run: Opened, sample: int | None = None, listener: Listener | None = None) -> Replay:
+    """Learn one training sample of a run once more with the fast core, by the weights of its end.
+
+    Gradients that wait for the rest of a batch are applied as at the end of an epoch, and weights standardised.
+
+    Args:
+        run: a rule of it.
+        sample: index in the training split; default 0. Of a stream it is as it was after the last drift.
+        listener: told what happens.
+
+    Raises:
+        UserError: no such sample, or recordings that are gone.
+    """
     from neurochip.core.engine import Engine
 
-    core = Engine(spec, learned.weights)
+    listener, learned = listener or Silent(), run.learned
+    index, learn = sample or 0, find_rule(learned.rule).group != NO_LEARNING
+    data = _one_sample(run, index, listener)
+    core = Engine(run.spec, learned.weights)
     core.restore(learned.weights, learned.registers, learned.velocities)
     order = np.zeros(1, dtype=np.int64)
     result = core.run(data, order, learn=learn, probe=[0])
-    trace = SampleTrace(order, bitmaps_of(data, order, result.probes, spec.trace_gate))
-    return Replay(learned, pricer, data, index, learn, result, trace, core.weights, core.registers)
+    trace = SampleTrace(order, bitmaps_of(data, order, result.probes, run.spec.trace_gate))
+    return Replay(learned, run.pricer, data, index, learn, result, trace, core.weights, core.registers)
 
 
 def _on_chip(experiment: Experiment, chip: str | None) -> Experiment:
@@ -157,12 +184,14 @@ def _on_chip(experiment: Experiment, chip: str | None) -> Experiment:
     return experiment.model_copy(update={"chip": experiment.chip.model_copy(update={"name": chip})})
 
 
-def _one_sample(experiment: Experiment, directory: Path, index: int, listener: Listener) -> EventDataset:
+def _one_sample(run: Opened, index: int, listener: Listener) -> EventDataset:
     """A sample of the training split; of a stream, as it is after the last drift."""
     from neurochip.tasks import load_task
 
+    experiment = run.experiment
     seed, table = experiment.run.seed, experiment.streamed
-    task = load_task(task_settings(experiment), directory, seed, listener.message)
+    listener.message(f"loading task {experiment.task.name}")
+    task = load_task(task_settings(experiment), run.directory, seed, listener.message)
     n_samples = task.train.n_samples
     if not 0 <= index < n_samples:
         raise UserError(f"--sample {index}: the training split has {n_samples} samples; allowed is 0 to {n_samples - 1}")
@@ -191,24 +220,14 @@ class _Told:
 
 
 def tick_model(one: Replay) -> Any:
-    """The tick model of the chip with everything that the core held before the sample.
-
-    Raises:
-        UserError: the microarchitecture has none that can be looked at.
-    """
+    """The tick model of the chip, which has one, with everything that the core held before the sample."""
     from neurochip.reference.clocks import clock_of
 
-    make = clock_of(one.chip.microarchitecture)
-    lists = [np.asarray(layer).tolist() for layer in one.learned.weights]
-    model: Any = None if make is None else make(one.spec, lists, one.chip, one.pricer.gates)
-    if not isinstance(model, Observable):
-        raise UserError(
-            f"{one.chip.name}: {one.chip.microarchitecture} has no tick model to replay a sample on; allowed are chips "
-            "with ottt_core"
-        )
+    make: Any = clock_of(one.chip.microarchitecture)
+    model = make(one.spec, _lists(one.learned.weights), one.chip, one.pricer.gates)
     model.set_registers(one.learned.registers.tolist())
     if one.learned.velocities:
-        model.set_velocities([np.asarray(layer).tolist() for layer in one.learned.velocities])
+        model.set_velocities(_lists(one.learned.velocities))
     return model
 
 
@@ -229,8 +248,8 @@ def tick_through(one: Replay, model: Any, observer: Observer, listener: Listener
     clocks = int(expected.cycles)
     if clocks > MOST_CLOCKS:
         raise UserError(
-            f"sample {one.sample} of {one.learned.rule} takes {clocks:,} clocks; the tick model, which goes through every single "
-            f"one, is asked for up to {MOST_CLOCKS:,}: replay a smaller network or a chip with more lanes"
+            f"sample {one.sample} of {one.learned.rule} takes {clocks:,} clocks; the tick model, which goes through every "
+            f"single one, takes up to {MOST_CLOCKS:,}: replay a smaller network, or a chip with more lanes"
         )
     key = f"replay {one.learned.rule}"
     listener.begin(key, key, clocks)

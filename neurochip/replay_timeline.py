@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from neurochip.listener import Listener
-from neurochip.replay import Record, replay, tick_model, tick_through
+from neurochip.replay import Record, open_run, replay, tick_model, tick_through
 
 WINDOW_CLOCKS = 16  # of the first windows of traffic; doubled as often as there are too many
 MOST_WINDOWS = 4096
-MOST_STALLS = 1_000_000  # intervals kept; further ones are counted, not placed
+MOST_EVENTS = 1_000_000  # of a trace: beyond it viewers become slow
+EVENTS_OF_SLICE = 3  # step, phase and layer
 BACK = "ClearDeltas"  # with it the reverse pass begins
 FORWARD = "ForwardGroup"
 
@@ -22,7 +23,7 @@ class Timeline:
     Attributes:
         slices: what one unit did in one phase without a break, in order.
         stalls: cause -> [first clock, clocks], adjoining ones joined.
-        unplaced: cause -> clocks of stalls beyond the most that are kept.
+        unplaced: cause -> clocks of stalls that are counted, but not placed, as there are too many.
         window: clocks of a window.
         traffic: access -> [accesses in each window].
     """
@@ -63,6 +64,14 @@ class Timeline:
         self._end_slice(machine)
         self._end_window(machine)
 
+    def cut(self, most_events: int = MOST_EVENTS) -> None:
+        """Leave out the last stalls, so that a trace has as many events; slices and traffic stay whole."""
+        others = EVENTS_OF_SLICE * len(self.slices) + sum(len(series) for series in self.traffic.values())
+        placed = sorted((first, cause) for cause, found in self.stalls.items() for first, _ in found)
+        for _, cause in placed[max(0, most_events - others) :]:
+            _, clocks = self.stalls[cause].pop()
+            self.unplaced[cause] += clocks
+
     def _place_stalls(self, machine: Any) -> None:
         """What was counted in the clock before; `event_wait` of DELIVER lies before it and ends there."""
         seen = self._seen_stalls
@@ -77,7 +86,7 @@ class Timeline:
         placed = self.stalls.setdefault(cause, [])
         if placed and placed[-1][0] + placed[-1][1] == first:
             placed[-1][1] += clocks
-        elif self._n_stalls < MOST_STALLS:
+        elif self._n_stalls < MOST_EVENTS:
             placed.append([first, clocks])
             self._n_stalls += 1
         else:
@@ -138,19 +147,28 @@ def timeline_records(
     * `totals`: `clocks`, `phases`, `stalls` (clocks by cause) and `accesses` (by memory and kind);
     * `slices`: `unit`, `phase`, `layer` (None: all), `step` (None: behind the last), `back`, `start` and `clocks`, and
       the `stalls` and `accesses` in it; they follow each other without a gap, and sum to the totals;
-    * `stalls`: cause -> [first clock, clocks]; `unplaced_stalls`: clocks that are not in that list;
+    * `stalls`: cause -> [first clock, clocks]; `unplaced_stalls`: cause -> clocks that are not in that list, as a trace
+      holds `most_events`;
     * `window`, `traffic`: access -> accesses in every `window` clocks.
 
-    Arguments and errors as of `neurochip.replay.replay`.
+    Arguments and errors as of `neurochip.replay.open_run` and `replay`; a chip without a tick model is refused too.
     """
-    one = replay(directory, chip, sample, rule, listener)
+    run = open_run(directory, chip, rule)
+    run.check_clocked()
+    one = replay(run, sample, listener)
     model, timeline = tick_model(one), Timeline()
-    run = tick_through(one, model, timeline, listener)
+    ticked = tick_through(one, model, timeline, listener)
     timeline.end(model.machine)
+    timeline.cut()
+    if listener is not None and timeline.unplaced:
+        listener.message(
+            f"stalls of {sum(timeline.unplaced.values()):,} clocks have no slice of their own: a trace holds "
+            f"{MOST_EVENTS:,} events"
+        )
     totals = {
-        "clocks": run.ticks,
-        "phases": run.ticks_by_phase,
-        "stalls": run.stalls,
+        "clocks": ticked.ticks,
+        "phases": ticked.ticks_by_phase,
+        "stalls": ticked.stalls,
         "accesses": accesses_by_key(model.machine),
     }
     return one.about() | {
@@ -158,6 +176,7 @@ def timeline_records(
         "slices": timeline.slices,
         "stalls": timeline.stalls,
         "unplaced_stalls": dict(timeline.unplaced),
+        "most_events": MOST_EVENTS,
         "window": timeline.window,
         "traffic": timeline.traffic,
     }

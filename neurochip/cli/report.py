@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMAT_HELP = (
     "text: the tables; json: the content of report.json; csv, markdown, latex, html: for other programs and papers; "
     "neurobench: NeuroBench's metrics; into a folder: accelergy, action counts and energy tables, and sanafe, one "
-    "sample step by step."
+    "sample step by step; one sample replayed: perfetto, a trace, vcd, waveforms, and raster, a picture."
 )
 
 
@@ -27,7 +27,23 @@ def report(
     output_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMAT_HELP)] = "text",
     sample: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Which recorded sample, from 0, of formats that show a single one."),
+        typer.Option(
+            metavar="N",
+            help="Which sample, from 0, of formats that show a single one: sanafe one of the recorded test samples, "
+            "perfetto, vcd and raster one of the training split.",
+        ),
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="perfetto, vcd, raster: which rule, where the run has several.")
+    ] = None,
+    neurons: Annotated[
+        str | None, typer.Option(metavar="L:I,...", help="vcd, raster: these neurons, LAYER:INDEX, as in 0:3,1:5.")
+    ] = None,
+    synapses: Annotated[
+        str | None, typer.Option(metavar="L:I:J,...", help="vcd: these synapses, LAYER:INPUT:NEURON, as in 0:12:5.")
+    ] = None,
+    cycles: Annotated[
+        str | None, typer.Option(metavar="FIRST:END", help="vcd: only these clocks, END not included.")
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Set several runs side by side.")] = False,
     out: Annotated[
@@ -45,10 +61,12 @@ def report(
     from neurochip.report.formats import find_format
 
     chosen = find_format(output_format)
+    choices = {"rule": rule, "neurons": neurons, "synapses": synapses, "cycles": cycles}
     _check(chosen, runs, sample, compare, out)
+    _check_choices(chosen, choices)
     if compare:
         return _compare(chosen, runs, chip, out)
-    content = _content(chosen, runs[0], chip, sample)
+    content = _content(chosen, runs[0], chip, sample, choices)
     if out is None and chosen.name == "text":
         from neurochip.report.console import print_report
 
@@ -73,6 +91,15 @@ def _check(chosen: Format, runs: Sequence[Path], sample: int | None, compare: bo
         _check_out(out, run, chosen)
 
 
+def _check_choices(chosen: Format, choices: Mapping[str, str | None]) -> None:
+    from neurochip.report.formats import FORMATS
+
+    for name, value in choices.items():
+        if value is not None and name not in chosen.choices:
+            takers = ", ".join(one.name for one in FORMATS.values() if name in one.choices)
+            raise UserError(f"--{name} does not go with --format {chosen.name}; allowed it is with {takers}")
+
+
 def _check_out(out: Path | None, run: Path, chosen: Format) -> None:
     if out is None:
         if chosen.is_folder:
@@ -86,13 +113,19 @@ def _check_out(out: Path | None, run: Path, chosen: Format) -> None:
         raise UserError(f"--out {out} is there already; --format {chosen.name} needs a new or empty folder")
 
 
-def _content(chosen: Format, run: Path, chip: str | None, sample: int | None) -> Any:
+def _content(chosen: Format, run: Path, chip: str | None, sample: int | None, choices: Mapping[str, str | None]) -> Any:
     """What the writer of a format takes: the report, or the records it is made from."""
     from neurochip.report.formats import REPORT, loaded
 
     if chosen.content == REPORT:
         return _report(run, chip)
-    return loaded(chosen.content)(run, chip, sample)
+    if not chosen.choices:
+        return loaded(chosen.content)(run, chip, sample)
+    from neurochip.cli.progress import progress_for
+
+    with progress_for(False) as progress:
+        made = {name: choices[name] for name in chosen.choices}
+        return loaded(chosen.content)(run, chip, sample, **made, listener=progress)
 
 
 def _report(run: Path, chip: str | None) -> Mapping[str, Any]:

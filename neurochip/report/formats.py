@@ -27,7 +27,8 @@ class Format:
         writer: "module:function" that turns the content into a text, or, for a folder, into texts by file name.
         content: "report", or the "module:function" that makes records of (run directory, chip or None, sample).
         is_folder: whether it is several files.
-        takes_sample: whether it shows a single recorded sample.
+        takes_sample: whether it shows a single sample.
+        choices: further options, by name, of formats that replay their sample; their `content` also takes a `listener`.
         comparison: "module:function" that writes several runs side by side; None: one run only.
     """
 
@@ -37,6 +38,7 @@ class Format:
     content: str = REPORT
     is_folder: bool = False
     takes_sample: bool = False
+    choices: tuple[str, ...] = ()
     comparison: str | None = None
 
     def write(self, content: Any) -> Written:
@@ -100,6 +102,30 @@ _ENTRIES: tuple[Format, ...] = (
         "NeuroBench's metrics as JSON",
         "neurobench:neurobench_json",
         content="neurochip.neurobench_records:neurobench_records",
+    ),
+    _entry(
+        "perfetto",
+        "phases, stalls and memory traffic of one sample, replayed clock by clock, for ui.perfetto.dev",
+        "perfetto:perfetto_trace",
+        content="neurochip.replay_timeline:timeline_records",
+        takes_sample=True,
+        choices=("rule",),
+    ),
+    _entry(
+        "vcd",
+        "waveforms of neurons and synapses over the clocks of one replayed sample",
+        "vcd:vcd_dump",
+        content="neurochip.replay_waves:wave_records",
+        takes_sample=True,
+        choices=("rule", "neurons", "synapses", "cycles"),
+    ),
+    _entry(
+        "raster",
+        "events, spikes, potentials and readout of one replayed sample, a picture (SVG)",
+        "raster:raster_svg",
+        content="neurochip.replay_raster:raster_records",
+        takes_sample=True,
+        choices=("rule", "neurons"),
     ),
 )
 FORMATS: Mapping[str, Format] = {entry.name: entry for entry in _ENTRIES}

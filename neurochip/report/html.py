@@ -56,6 +56,7 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "header": header(report),
         "verdict": verdict(report),
         "pairs": pairs(report),
+        "has_ottt": any(pair["rule"].startswith("ottt") for pair in pairs(report)),
         "bars": bars(report),
         "tables": [_headline(columns, report) for columns in (*tables(report), *stream_tables(report))],
         "basis": _basis(report),

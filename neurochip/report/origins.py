@@ -65,10 +65,12 @@ def tip(name: str, text: str, unit: str, meaning: str, origin: tuple[str, str]) 
 
 def column_tips(columns: Sequence[Column], results: RuleResults, report: Report) -> list[str]:
     """What stands behind each number in a row of a table of rules."""
+    texts = [column.text(results) for column in columns]
     return [
-        tip(f"{results.rule}, {column.title[0]}", column.text(results), column.title[1], column.meaning,
+        "" if text == NOTHING else
+        tip(f"{results.rule}, {column.title[0]}", text, column.title[1], column.meaning,
             origin_of(column, results, report))
-        for column in columns
+        for column, text in zip(columns, texts, strict=True)
     ]  # fmt: skip
 
 

@@ -51,7 +51,8 @@ SETTINGS: Any = {
     "axes.axisbelow": True,
     "hatch.linewidth": 0.6,
 }
-WIDTH_INCHES = 4.6  # at 390 pixels its letters are 11 pixels high
+WIDTH_INCHES = 5.4
+PAGE_INCHES = 4.6  # of the pictures of a report: at 390 pixels their letters are 11 pixels high
 Part = tuple[str, str, float]  # label of the row, name of the part, length
 
 
@@ -91,23 +92,30 @@ def plots(report: Mapping[str, Any]) -> list[dict[str, str]]:
     return made
 
 
-def figure_of(height_inches: float) -> tuple[Figure, Axes]:
-    """An empty picture of the common width."""
+def figure_of(height_inches: float, width_inches: float = PAGE_INCHES) -> tuple[Figure, Axes]:
+    """An empty picture, as wide as those of a report."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     return figure, figure.subplots()
 
 
 def svg_of(figure: Figure, name: str, title: str) -> str:
-    """Render without date, size and name spaces, and with identifiers that no other picture of the page has."""
+    """Render without date, size and name spaces, and with identifiers that no other picture of the page has.
+
+    `title` is escaped, and a name is a part of identifiers: rules and keys of an experiment may be called anything.
+    """
+    import html
     import io
 
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-label="{title}">', text, count=1)
+    name, label = re.sub(r"[^A-Za-z0-9]", "-", name), html.escape(title)
+    head = re.search(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', text)
+    if head:
+        text = f'<svg {head[1]} role="img" aria-label="{label}">{text[head.end() :]}'
     text = re.sub(r'\b(id="|xlink:href="#)', rf"\1{name}-", text).replace("url(#", f"url(#{name}-")
     return "\n".join(line.rstrip() for line in text.splitlines())
 

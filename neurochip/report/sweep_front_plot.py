@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.plots import figure_of
+from neurochip.report.plots import WIDTH_INCHES, figure_of
 from neurochip.report.sweep_sentences import ARITHMETIC_KEYS
 from neurochip.report.sweep_series import legend_below, numeric_key, other_keys, series_of, short_label
 
@@ -33,7 +33,7 @@ TICK_DISTANCE = 0.055  # of the height
 
 def front_plot(summary: Summary) -> tuple[str, str, Figure]:
     """Title, caption and picture; points have the colours of the lines of accuracy."""
-    figure, axes = figure_of(4.6)
+    figure, axes = figure_of(4.6, WIDTH_INCHES)
     across = _along(summary)
     settings = summary["settings"]
     energies: list[float] = []

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTS_PER_INCH, POINTS_PER_INCH = 150, 72
+DOTS_PER_INCH = 150
+PIXELS_PER_POINT = 1.5  # at least, on a page
 INK, PAPER = "#16202a", "#ffffff"  # the page puts its own in place of them
 STYLE: Any = {
     **SETTINGS,
@@ -63,21 +64,19 @@ class Picture:
         svg = self.svg
         box = re.search(r'viewBox="0 0 ([0-9.]+)', svg)
         wide = float(box[1]) if box else 0.0
-        if wide > WIDTH_INCHES * POINTS_PER_INCH:  # scrolls on a narrow page rather than shrinks
-            svg = svg.replace("<svg ", f'<svg style="min-width: {wide:.0f}px" ', 1)
+        # On a narrow page it scrolls rather than shrinks: its smallest letters stay 11 pixels high.
+        svg = svg.replace("<svg ", f'<svg style="min-width: {PIXELS_PER_POINT * wide:.0f}px" ', 1)
         return svg.replace(INK, "var(--ink)").replace(PAPER, "var(--paper)")
 
 
 def sweep_pictures(summary: Mapping[str, Any]) -> list[Picture]:
     """Every picture that the sweep has numbers for; the same summary gives the same bytes."""
-    import html
-
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
         made = []
         for name, title, caption, figure in _drawn(summary):
-            svg = svg_of(figure, name, html.escape(title))
+            svg = svg_of(figure, name, title)
             stream = io.BytesIO()
             figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
             made.append(Picture(name, title, caption, svg, stream.getvalue()))
@@ -96,7 +95,7 @@ def _accuracy(summary: Mapping[str, Any]) -> tuple[str, str, Figure]:
     across = numeric_key(summary)
     if across is None:
         return _by_setting(summary)
-    figure, axes = figure_of(4.2)
+    figure, axes = figure_of(4.2, WIDTH_INCHES)
     is_fixed = any(setting["arithmetic"] == "fixed" for setting in summary["settings"])
     series = series_of(summary, across, "fixed" if is_fixed else "float")
     for one in series:
@@ -195,7 +194,7 @@ def _by_setting(summary: Mapping[str, Any]) -> tuple[str, str, Figure]:
     found = [setting for setting in summary["settings"] if setting["test"]]
     ranked = sorted(found, key=lambda setting: -setting["test"]["mean"])[:MOST_ROWS]
     shown = [setting for setting in found if any(setting is other for other in ranked)]
-    figure, axes = figure_of(1.1 + 0.3 * len(shown))
+    figure, axes = figure_of(1.1 + 0.3 * len(shown), WIDTH_INCHES)
     for row, setting in enumerate(shown):
         test = setting["test"]
         colour = ROW_COLOURS[setting["arithmetic"]]

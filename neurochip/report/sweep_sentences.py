@@ -37,12 +37,15 @@ def plural(n: int, noun: str) -> str:
 
 def swept_sentence(summary: Summary) -> str:
     """Say what was varied around what, and how many points that were."""
-    keys = [f"{key['key']} over {_listed(key['values'])}" for key in summary["keys"]]
+    method, twin, _ = summary["strategy"].partition("+")
+    swept = [key for key in summary["keys"] if not twin or key["key"] != ARITHMETIC_KEYS[0]]
+    keys = [f"{key['key']} over {_listed(key['values'])}" for key in swept]
     seeds = summary["seeds"]
     n_failed = sum(len(failure["settings"]) for failure in summary["failures"])
     opening = " × ".join(keys) if keys else "the experiment as it is"
     return (
-        f"{opening}; {STRATEGIES[summary['strategy']]}; {'seeds' if len(seeds) > 1 else 'seed'} {_listed(seeds)}: "
+        f"{opening}; {STRATEGIES[method]}{', and their float twins' if twin else ''}; "
+        f"{'seeds' if len(seeds) > 1 else 'seed'} {_listed(seeds)}: "
         f"{plural(len(summary['settings']), 'setting')}, {plural(summary['n_points'], 'point')}"
         f"{f', of which {n_failed:,} failed' if n_failed else ''}."
     )
@@ -132,6 +135,8 @@ def percent(share: float) -> str:
 def setting_text(summary: Summary, setting: Setting) -> str:
     """Keys and values, weight.bits = 5, weight.rounding = floor; the arithmetic in words where that varies."""
     keys = [key for key in summary["keys"] if key["key"] not in ARITHMETIC_KEYS]
+    if setting["arithmetic"] == "float":  # keys that it does not have
+        keys = [key for key in keys if setting["values"][key["key"]] is not None]
     parts = [f"{key['title']} = {word(setting['values'][key['key']])}" for key in keys]
     return ", ".join([*arithmetic_words(summary, setting), *parts]) or "the experiment"
 

@@ -71,6 +71,8 @@ def short_label(summary: Summary, keys: Sequence[Key], setting: Setting) -> str:
     parts = []
     for key in keys:
         name, value = key["key"].rpartition(".")[2], setting["values"][key["key"]]
+        if value is None:
+            continue
         is_clear = last.count(name) == 1
         parts.append(
             word(value)
@@ -108,7 +110,8 @@ def series_of(summary: Summary, across: str | None, arithmetic: str = "fixed") -
     places = {key["key"]: [repr(value) for value in ordered_values(key)] for key in summary["keys"]}
 
     def place_of(setting: Setting, key: str) -> int:
-        return places[key].index(repr(setting["values"][key]))
+        value = repr(setting["values"][key])
+        return places[key].index(value) if value in places[key] else -1  # a twin, which has none
 
     groups: dict[tuple[int, ...], list[Setting]] = {}
     for setting in summary["settings"]:

@@ -50,7 +50,7 @@ def _tornado(pair: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> Figu
                 axes.annotate(
                     ", ".join(_value(bar, bar[end]["value"]) for end, _ in side), (side[0][1], row),
                     xytext=(3 if right else -3, 0), textcoords="offset points", va="center",
-                    ha="left" if right else "right", fontsize=8,
+                    ha="left" if right else "right",
                 )  # fmt: skip
     for end, colour in COLOURS.items():
         axes.barh(0, 0, left=base, color=colour, label=f"{end} value")

@@ -49,10 +49,22 @@ def _item(item: Any, indent: str) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
+    """A value in one line."""
     if isinstance(value, str):
         plain = PLAIN.fullmatch(value) and value.lower() not in WORDS_OF_YAML
-        return value if plain else json.dumps(value)
+        return value if plain else f'"{"".join(map(_letter, value))}"'
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_scalar(key)}: {_scalar(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_scalar, value))}]"
     text = json.dumps(value, allow_nan=False)
     if isinstance(value, float) and "e" in text and "." not in text:  # 1e-06 would be a text in YAML 1.1
         return text.replace("e", ".0e")
     return text
+
+
+def _letter(letter: str) -> str:
+    """A letter in double quotes."""
+    if letter.isascii() and letter.isprintable() and letter not in '\\"':
+        return letter
+    return f"\\U{ord(letter):08x}" if ord(letter) > 0xFFFF else f"\\u{ord(letter):04x}"

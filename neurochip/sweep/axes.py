@@ -84,6 +84,8 @@ def _values(key: str, word: str) -> list[Any]:
 def with_settings(base: Experiment, settings: Mapping[str, Any], source: str = "--sweep") -> Experiment:
     """The experiment with other values of some keys; a number in a key counts the entries of a list from 0.
 
+    A key whose value is None is as if it was not there.
+
     Raises:
         UserError: an unknown key or a value that is not allowed, or values that do not agree.
     """
@@ -100,7 +102,10 @@ def _set(tables: dict[str, Any], key: str, value: Any) -> None:
         table = table[_index(table, key, part)] if isinstance(table, list) else table.setdefault(part, {})
         if not isinstance(table, dict | list):
             raise UserError(f"--sweep {key}: {part} holds {table!r}, not a table")
-    table[_index(table, key, last) if isinstance(table, list) else last] = value
+    if value is None and isinstance(table, dict):
+        table.pop(last, None)
+    else:
+        table[_index(table, key, last) if isinstance(table, list) else last] = value
 
 
 def _index(entries: list[Any], key: str, part: str) -> int:

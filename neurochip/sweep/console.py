@@ -19,19 +19,21 @@ COLUMNS = (
     ("footprint_bits", 1e-3, "kbit"),
 )
 NONE = "-"
+ANY_WIDTH = 10_000
 
 
 def print_sweep(summary: Summary, console: Console) -> None:
     """Print a line per setting, with columns for keys that vary, then the settings that stand out, and the errors."""
-    keys, settings = summary["keys"], summary["settings"]
-    table = Table(box=None, pad_edge=False)
-    for key in keys:
-        table.add_column(key["title"], justify="right", overflow="fold")
-    for title in (*(title for _, title in ACCURACY), *(title for *_, title in COLUMNS), "failed"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for setting in settings[:MOST_LINES]:
-        table.add_row(*(_word(setting["values"][key["key"]]) for key in keys), *_numbers(setting))
+    settings, n_costs = summary["settings"], len(COLUMNS)
+    table = _table(summary, n_costs)
+    unbound = console.options.update(width=ANY_WIDTH)
+    while n_costs > 1 and console.measure(table, options=unbound).maximum > console.width:
+        n_costs -= 1
+        table = _table(summary, n_costs)
     console.print(table)
+    if n_costs < len(COLUMNS):
+        left_out = ", ".join(title for *_, title in COLUMNS[n_costs:])
+        console.print(f"left out for want of width: {left_out}; sweep.csv has them")
     if len(settings) > MOST_LINES:
         console.print(f"and {len(settings) - MOST_LINES:,} more lines, which sweep.csv has")
     for label, sentence in outstanding_lines(summary):
@@ -40,15 +42,32 @@ def print_sweep(summary: Summary, console: Console) -> None:
         console.print(f"failed: {failure['error']}", markup=False, highlight=False)
 
 
+def _table(summary: Summary, n_costs: int) -> Table:
+    """The lines, with the first `n_costs` of COLUMNS; words break between letters where nothing else helps."""
+    keys, settings = summary["keys"], summary["settings"]
+    n_failed = sum(setting["n_failed"] for setting in settings)
+    table = Table(box=None, pad_edge=False)
+    for key in keys:
+        table.add_column(key["title"], justify="right", overflow="fold")
+    titles = [title for _, title in ACCURACY] + [title for *_, title in COLUMNS[:n_costs]] + ["failed"] * bool(n_failed)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for setting in settings[:MOST_LINES]:
+        failed = [str(setting["n_failed"] or "")] * bool(n_failed)
+        words = (_word(setting["values"][key["key"]]) for key in keys)
+        table.add_row(*words, *_numbers(setting, n_costs), *failed)
+    return table
+
+
 def _word(value: Any) -> str:
     return NONE if value is None else word(value)
 
 
-def _numbers(setting: Setting) -> list[str]:
+def _numbers(setting: Setting, n_costs: int) -> list[str]:
     test, is_range = setting["test"], len(setting["seeds"]) - setting["n_failed"] > 1
     cells = [NONE if test is None else f"{100 * test[name]:.1f}" for name, _ in ACCURACY]
     if test is not None and not is_range:
         cells[1:] = ["", ""]
-    for key, scale, _ in COLUMNS:
+    for key, scale, _ in COLUMNS[:n_costs]:
         cells.append(NONE if setting[key] is None else f"{setting[key] * scale:.4g}")
-    return [*cells, str(setting["n_failed"]) if setting["n_failed"] else ""]
+    return cells

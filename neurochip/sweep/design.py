@@ -18,7 +18,7 @@ METHODS = (GRID, ONE_AT_A_TIME, RANDOM, OPTUNA)
 FROM_EXPERIMENT, FROM_FLOAT = "experiment", "float"
 STARTS = (FROM_EXPERIMENT, FROM_FLOAT)
 ARITHMETIC, QUANTISED = "precision.arithmetic", "precision.quantisers"
-NOT_OF_TWINS = ("precision.", "chip.")
+NOT_OF_TWINS = ("chip.", *(f"precision.{signal}." for signal in QUANTISERS))
 MOST_POINTS = 1_000_000
 
 
@@ -124,11 +124,11 @@ def _point(axes: Sequence[SweepAxis], index: int) -> Settings:
     return chosen
 
 
-def with_twins(points: Sequence[Settings], base: Experiment) -> list[Settings]:
+def with_twins(points: Sequence[Settings]) -> list[Settings]:
     """The points, then their float twins, which know neither formats nor chip: one for all points that differ there."""
     twins = {}
     for point in points:
-        own = {key: value_of(base, key) if key.startswith(NOT_OF_TWINS) else value for key, value in point.items()}
+        own = {key: None if key.startswith(NOT_OF_TWINS) else value for key, value in point.items()}
         twins[repr(own)] = {ARITHMETIC: FROM_FLOAT, **own}
     return [*({ARITHMETIC: "fixed", **point} for point in points), *twins.values()]
 

@@ -31,7 +31,7 @@ from neurochip.sweep.design import with_seeds as seeded
 from neurochip.sweep.page import write_page
 from neurochip.sweep.run import Sweep, SweepPoint
 from neurochip.sweep.store import PointStore
-from neurochip.sweep.summary import summary_of
+from neurochip.sweep.summary import TWIN, summary_of
 from neurochip.sweep.table import rows_of, write_table
 from neurochip.sweep.workers import Processes, Serial, Workers
 
@@ -54,8 +54,10 @@ class SweepRequest:
 
     @property
     def strategy(self) -> str:
-        """How the points are chosen, in one word."""
-        return f"from-{self.start}" if self.start == FROM_FLOAT else self.method
+        """How the points are chosen: the method, from-float, or the method with "+twin"."""
+        if self.start == FROM_FLOAT:
+            return f"from-{self.start}"
+        return self.method + TWIN * self.twin
 
 
 def parse_request(
@@ -126,7 +128,7 @@ def settings_of(request: SweepRequest, base: Experiment) -> list[Settings]:
                 f"--twin: precision.arithmetic = {base.precision.arithmetic!r} is the float twin already; allowed is "
                 "'fixed'"
             )
-        points = with_twins(points, base)
+        points = with_twins(points)
     return seeded(points, request.seeds or (base.run.seed,))
 
 

@@ -17,6 +17,7 @@ from neurochip.sweep.run import SweepPoint
 from neurochip.sweep.table import METRICS, rows_of
 
 ARITHMETIC, QUANTISERS = "precision.arithmetic", "precision.quantisers"
+TWIN = "+twin"  # behind a method: float twins stand beside its points
 FIXED, FLOAT, PARTLY = "fixed", "float", "partly"
 Summary = dict[str, Any]
 Setting = dict[str, Any]
@@ -39,6 +40,8 @@ def summary_of(points: Sequence[SweepPoint], base: Experiment, strategy: str, co
     """
     keys = varying_keys(points)
     settings = [_setting(group, keys, base) for group in by_setting(points)]
+    # Twins beside the points have no formats, and so no values of those keys.
+    swept = [one for one in settings if one["arithmetic"] == FIXED] if strategy.endswith(TWIN) else settings
     return {
         "name": base.run.name or base.task.name,
         "task": base.task.name,
@@ -46,7 +49,7 @@ def summary_of(points: Sequence[SweepPoint], base: Experiment, strategy: str, co
         "chips": _found(points, "chip") or [base.chip.name],
         "strategy": strategy,
         "keys": [
-            {"key": key, "title": title, "values": _distinct(setting["values"][key] for setting in settings)}
+            {"key": key, "title": title, "values": _distinct(one["values"][key] for one in swept)}
             for key, title in zip(keys, titles_of(keys), strict=True)
         ],
         "seeds": _distinct(seed for setting in settings for seed in setting["seeds"]),

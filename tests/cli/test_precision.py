@@ -30,7 +30,7 @@ def test_it_prints_a_line_per_setting_and_writes_a_row_per_point(call: Command, 
     rows = rows_of(folder / "sweep")
     assert [(row[BITS], row["seed"]) for row in rows] == [("4", "1"), ("4", "2"), ("6", "1"), ("6", "2")]
     lines = done.out.splitlines()
-    assert lines[0].split() == ["weight.bits", "test", "%", "lowest", "highest", "nJ", "µs", "mm²", "kbit", "failed"]
+    assert lines[0].split() == ["weight.bits", "test", "%", "lowest", "highest", "nJ", "µs", "mm²", "kbit"]
     percent = [100 * float(row["accuracy_test"]) for row in rows[:2]]
     energy = sum(float(row["energy_pj"]) for row in rows[:2]) / 2e3
     shown = lines[1].split()

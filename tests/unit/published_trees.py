@@ -87,13 +87,13 @@ def poker_aedat(root: Path, each: int = 10) -> list[Sample]:
 
 
 def dvs_gesture(root: Path, each: int = 1) -> Written:
-    """ibmGestureTrain/userNN_LIGHT/CLASS.npy, float [n, 4] of x, y, p and milliseconds."""
+    """ibmGestureTrain/userNN_LIGHT/CLASS.npy, float [n, 4] of x, y, p and milliseconds, not in order of time."""
     made: Written = {}
     for folder, split, users in (("ibmGestureTrain", "train", (1, 2)), ("ibmGestureTest", "test", (24,))):
         for user in users[:each] if each < 2 else users:
             for label in (0, 10, 3):  # 10 stands before 3 in the order of names
                 e = some_events(25, seed=100 * user + label, side=128)
-                array = np.stack([e.x, e.y, e.p, e.t], 1).astype(float)
+                array = np.stack([e.x, e.y, e.p, e.t], 1).astype(float)[::-1]
                 put_array(root / folder / f"user{user:02}_fluorescent_led" / f"{label}.npy", array)
                 events = Events(e.x, e.y, e.p, e.t * 1000)
                 made.setdefault(split, []).append(Sample(label, rows(events)))
@@ -151,7 +151,7 @@ def spoken(root: Path, names: dict[str, str]) -> Written:
 
 
 def ntidigits(root: Path) -> Written:
-    """n-tidigits.hdf5: names of recordings, and per name channels and seconds; sequences among them."""
+    """n-tidigits.hdf5: names of recordings, and per name channels and seconds, not in order; sequences too."""
     made: Written = {}
     root.mkdir(parents=True, exist_ok=True)
     digits = {"o": 0, "3": 3, "z": 10}
@@ -162,8 +162,8 @@ def ntidigits(root: Path) -> Written:
             for index, name in enumerate(names):
                 random = np.random.default_rng(100 * number + index)
                 seconds, channels = np.sort(random.uniform(0, 2, 15)), random.integers(0, 64, 15)
-                file[f"{split}_timestamps/{name}"] = seconds.astype(np.float32)
-                file[f"{split}_addresses/{name}"] = channels.astype(np.uint8)
+                file[f"{split}_timestamps/{name}"] = seconds.astype(np.float32)[::-1]
+                file[f"{split}_addresses/{name}"] = channels.astype(np.uint8)[::-1]
                 times = np.rint(seconds.astype(np.float32).astype(np.float64) * 1e6).astype(int).tolist()
                 events = [[int(channel), 0, 0, t] for channel, t in zip(channels, times, strict=True)]
                 digit = name.split("-")[-1]

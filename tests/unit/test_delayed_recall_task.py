@@ -18,7 +18,8 @@ STEPS = 12
 
 def load(**changes: Any) -> TaskData:
     values = {"name": "delayed-recall", "path": None, "steps": STEPS, "repeat": "once", "classes": None}
-    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1, "download": False, "transforms": None}
+    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1}
+    values |= {"download": False, "transforms": None}
     return load_task(SimpleNamespace(**(values | changes)), Path(), seed=1)
 
 

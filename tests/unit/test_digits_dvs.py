@@ -21,7 +21,8 @@ GOLDEN_SHA256 = "9497abaa3a2d864d47053df153dbb10cd01294a9cceb4c40a764a80a3face18
 
 def settings(**changes):
     values = {"name": "digits-dvs", "path": None, "steps": 20, "repeat": "once", "classes": None}
-    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1, "download": False, "transforms": None}
+    values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1}
+    values |= {"download": False, "transforms": None}
     return SimpleNamespace(**(values | changes))
 
 

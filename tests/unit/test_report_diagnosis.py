@@ -100,7 +100,7 @@ def test_the_page_has_the_sentences_escaped_and_a_table_with_units(report: dict[
     _, found = text.split("<h2>What limits accuracy</h2>")
     found = found.partition("<h2>")[0]
     assert "layer 1 &lt;b&gt; round" in found and "<b> round" not in found
-    cells = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td>', found))
+    cells = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td[^>]*>(.*?)</td>', found))
     assert cells["saturated: membrane"] == "1.23 %"
     assert cells["SNR: potential"] == "41.2 dB"
     assert cells["first step that differs"] == "3"

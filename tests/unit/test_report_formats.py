@@ -82,7 +82,15 @@ def test_the_columns_of_a_row_do_not_depend_on_the_report() -> None:
     assert len(set(names)) == len(names)
     few = make_report(results=make_report()["results"][:1])
     assert [list(row) for row in rows_of(few)] == [names]
-    ends = {"pJ": "pj", "bit": "bits", "us": "us", "mm2": "mm2", "mW": "mw", "words": "words", "operations": "operations"}
+    ends = {
+        "pJ": "pj",
+        "bit": "bits",
+        "us": "us",
+        "mm2": "mm2",
+        "mW": "mw",
+        "words": "words",
+        "operations": "operations",
+    }
     for name, unit in UNITS.items():
         assert unit not in ends or name.endswith(f"_{ends[unit]}"), name
 
@@ -229,14 +237,11 @@ def test_json_is_the_report() -> None:
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
-@given(st.dictionaries(st.text(), st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))))
+@given(
+    st.dictionaries(st.text(), st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+)
 def test_yaml_reads_back_the_same(content: dict[str, Any]) -> None:
-    try:
-        text = yaml_text(content)
-    except TypeError as error:  # a list in a list, which no format here has
-        assert "list" in str(error)
-        return
-    assert yaml.safe_load(text) == content or content == {}
+    assert (yaml.safe_load(yaml_text(content)) or {}) == content
 
 
 @pytest.mark.parametrize("value", [1e-06, 1.5e-300, 2e16, 1e22, "no", "1e3", "a: b", "# c", "", "0x1f", "null", "é\n"])

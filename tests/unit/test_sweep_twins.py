@@ -27,7 +27,7 @@ def test_one_twin_for_all_formats_and_chips_and_one_per_rule() -> None:
         ("bptt-o", 1),
         ("bptt-o", 2),
     ]
-    assert {(twin[BITS], twin[CHIP]) for twin in twins} == {(8, "ottt-core-28nm")}
+    assert {(twin[BITS], twin[CHIP]) for twin in twins} == {(None, None)}
     assert {tuple(point) for point in points} == {(ARITHMETIC, BITS, RULE, CHIP, "run.seed")}
 
 
@@ -57,3 +57,10 @@ def test_sweeps_that_have_float_points_of_their_own_take_no_twins(sweep: str, op
 def test_a_float_experiment_has_no_twin() -> None:
     with pytest.raises(UserError, match=r"'float' is the float twin already; allowed is 'fixed'"):
         settings_of(parse_request([f"{BITS}=4"], twin=True), tiny.tiny_experiment(precision__arithmetic="float"))
+
+
+def test_the_page_says_that_twins_stand_beside_the_points(tmp_path: Path) -> None:
+    tiny.write_tiny_task(tmp_path)
+    sweep_tiny(tmp_path, "out", f"{BITS}=3,4", twin=True, page=True)
+    page = (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
+    assert f"{BITS} over 3, 4; all combinations, and their float twins; seed 3: 3 settings, 3 points." in page

@@ -1,4 +1,4 @@
-"""The tasks of published data sets: every event of every file, in its split and class, from files in the true format."""
+"""The tasks of published data sets: every event of every file of the true format, in its split and class."""
 
 from __future__ import annotations
 

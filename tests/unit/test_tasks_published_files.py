@@ -175,9 +175,7 @@ def test_a_cache_folder_that_cannot_be_written_costs_a_note(tmp_path: Path, cach
     assert any("recordings not kept" in note for note in notes)
 
 
-def test_a_set_too_large_for_memory_is_mapped(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_set_too_large_for_memory_is_mapped(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from neurochip.mapped_events import MappedEvents
 
     published_trees.nmnist(tmp_path / "data")

@@ -1,0 +1,273 @@
+"""Do the pages of a run and of a sweep open offline in Chromium, and are they right, readable and harmless?"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium_page import WIDTHS, Browser, check_alone, check_clean, check_readable, started
+from sweep_points_fixture import grid_points, summarised
+
+from neurochip.report.html import report_page
+from neurochip.report.sweep_page import page_text
+from neurochip.report.sweep_plots import sweep_pictures
+
+Json = dict[str, Any]
+HOSTILE = (
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>\" onmouseover=\"window.hacked = 3\" "
+    "' autofocus onfocus='window.hacked = 4' {{7*7}} {% raw %} --></style></title><svg onload=window.hacked=5>"
+)
+STRUCTURE = ("schema", "precision", "formats", "unit", "kind", "group", "origin")  # keys of words that are not free
+# Title and unit in the tables of rules -> keys of a result, and what to divide by.
+COLUMNS: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {
+    ("test", "%"): (("accuracy", "test"), 0.01),
+    ("energy", "nJ"): (("per_sample", "energy_pj", "total"), 1e3),
+    ("latency", "µs"): (("per_sample", "latency_us"), 1),
+    ("memory", "kbit"): (("footprint_bits", "total"), 1e3),
+    ("accesses", "k"): (("per_sample", "totals", "memory_accesses"), 1e3),
+    ("moved", "kbit"): (("per_sample", "totals", "bits_moved"), 1e3),
+    ("MACs", "k"): (("per_sample", "totals", "macs"), 1e3),
+    ("ACs", "k"): (("per_sample", "totals", "acs"), 1e3),
+    ("energy", "×BPTT"): (("ratio_to_bptt", "energy"), 1),
+    ("latency", "×BPTT"): (("ratio_to_bptt", "latency"), 1),
+    ("energy", "×infer"): (("ratio_to_inference", "energy"), 1),
+    ("rate", "asked"): (("learning_rate", "asked"), 1),
+    ("energy low", "nJ"): (("per_sample", "energy_pj", "low"), 1e3),
+    ("energy high", "nJ"): (("per_sample", "energy_pj", "high"), 1e3),
+    ("power", "mW"): (("per_sample", "average_power_mw"), 1),
+    ("EDP", "nJ·µs"): (("per_sample", "energy_delay_pj_us"), 1e3),
+    ("area", "mm²"): (("area_mm2", "total"), 1),
+    ("cycles", "k"): (("per_sample", "cycles"), 1e3),
+}
+NUMBER_CELLS = """
+return [...document.querySelectorAll("td:not(.unit), .bar > span:last-child")]
+  .filter(cell => /^[-−+]?[0-9][0-9,.]*(e[-+]?[0-9]+)?( ?(%|×|pt|dB))?$/.test((cell.querySelector("b") ?? cell).textContent.trim()))
+  .map(cell => [cell.textContent.trim(), cell.dataset.tip ?? "", cell.tabIndex]);
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    with started() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def report(finished: Path) -> Json:
+    read: Json = json.loads((finished / "report.json").read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small sweep, with plots."""
+    summary = summarised(grid_points())
+    path = tmp_path_factory.mktemp("sweep") / "sweep.html"
+    path.write_text(page_text(summary, sweep_pictures(summary)), encoding="utf-8")
+    return path
+
+
+def same(text: str, value: float) -> bool:
+    """A text is a number rounded to its last digit, with three digits or all before the point (docs/report.md)."""
+    digits = text.replace(",", "")
+    mantissa, _, exponent = digits.partition("e")
+    last = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    n_digits = len(mantissa.replace(".", "").lstrip("0"))
+    return abs(float(digits) - value) <= 0.5000001 * 10.0**-last and (value == 0 or n_digits >= 3 or "." not in digits)
+
+
+def look_up(result: Json, keys: tuple[str, ...]) -> Any:
+    found: Any = result
+    for key in keys:
+        found = (found or {}).get(key)
+    return found
+
+
+def hostile(value: Any, key: str = "") -> Any:
+    """The same with every free text, and every key that is one, followed by something hostile."""
+    if key in STRUCTURE:
+        return value
+    if isinstance(value, dict):
+        is_free = key in ("provenance", "gates", "versions")
+        return {name + HOSTILE * is_free: hostile(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [hostile(one) for one in value]
+    return value + HOSTILE if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_run_opens_offline_asks_for_nothing_and_is_readable(
+    browser: Browser, finished: Path, tmp_path: Path, width: int, scheme: str
+) -> None:
+    path = finished / "report.html"
+    browser.open(path, width, scheme)
+    check_alone(browser, path)
+    check_clean(browser)
+    check_readable(browser, width)
+    assert len(browser.texts("svg")) >= 4
+    browser.picture(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_sweep_opens_offline_asks_for_nothing_and_is_readable(browser: Browser, sweep: Path, width: int) -> None:
+    browser.open(sweep, width)
+    check_alone(browser, sweep)
+    check_clean(browser, n_scripts=1)
+    check_readable(browser, width)
+    before = browser.table("table.sortable")
+    browser.run("document.querySelectorAll('table.sortable th button')[2].click();")
+    assert browser.table("table.sortable") != before and sorted(browser.table("table.sortable")) == sorted(before)
+
+
+def test_the_tables_hold_the_numbers_of_the_report(browser: Browser, finished: Path, report: Json) -> None:
+    browser.open(finished / "report.html")
+    results = {result["rule"]: result for result in report["results"] if result["precision"] == "fixed"}
+    compared = 0
+    seen = set()
+    for table in range(1, len(browser.texts("#side-by-side > .scroll")) + 1):
+        selector = f"#side-by-side > .scroll:nth-of-type({table}) table"
+        heads = browser.run(
+            "return [...document.querySelector(arguments[0]).tHead.rows[0].cells].slice(1)"
+            ".map(head => [head.firstChild.textContent, head.querySelector('small').textContent]);",
+            selector,
+        )
+        for row in browser.table(selector)[1:]:
+            for head, text in zip(heads, row[1:], strict=False):
+                keys, per = COLUMNS.get(tuple(head), ((), 1.0))
+                value = look_up(results[row[0]], keys) if keys else None
+                if keys:
+                    assert text == "–" if value is None else close(text, value / per, head[1]), (row[0], head)
+                    compared += value is not None
+                    seen.add(tuple(head))
+    assert seen == set(COLUMNS) - {("energy", "×infer")} | ({("energy", "×infer")} & seen)
+    assert compared >= 30
+
+
+def close(text: str, value: float, unit: str) -> bool:
+    """Accuracies have one digit behind the point, all else three digits."""
+    return text == f"{value:.1f}" if unit == "%" else same(text, value)
+
+
+def test_the_energy_tables_hold_the_numbers_of_the_report(browser: Browser, finished: Path, report: Json) -> None:
+    browser.open(finished / "report.html")
+    compared = 0
+    for result in report["results"]:
+        if result["precision"] == "float":
+            continue
+        rows = {row[0]: row[1:] for row in browser.table(f"[aria-label='Energy of {result['rule']}'] table")}
+        for place, one in enumerate(("per_sample", "per_sample_inference")):
+            energy = result[one]["energy_pj"]
+            parts = {"clock and control": energy["clock"], "leakage": energy["leakage"], "total": energy["total"]}
+            parts |= {f"{name} accesses": pj for name, pj in energy["by_memory"].items()} | energy["by_operation"]
+            parts |= {f"of the total, resting on numbers of kind {k}": pj for k, pj in energy["by_kind"].items()}
+            for name, pj in parts.items():
+                if name in rows or pj:
+                    assert same(rows[name][place], pj / 1e3), (result["rule"], name)
+                    compared += 1
+    assert compared >= 40
+
+
+def test_every_number_has_unit_source_and_kind_on_hover_and_on_focus(browser: Browser, finished: Path) -> None:
+    browser.open(finished / "report.html")
+    cells = browser.run(NUMBER_CELLS)
+    assert len(cells) > 300
+    for text, tip, tab_index in cells:
+        assert re.search(r"Source: \S.*Kind: \S", tip), (text, tip)
+        assert tab_index == 0
+    assert "Source: sum of accesses" in browser.hover(".pairs td")
+    browser.run("scrollTo(0, 0); document.activeElement.blur();")
+    found = [browser.press_tab() for _ in range(3)]
+    assert all("Kind: " in said for _, said in found)
+    assert browser.texts(".pairs td")[0].startswith(found[0][0].split("\n")[0])
+
+
+def test_the_first_screen_compares_with_bptt_in_words_and_in_bars(
+    browser: Browser, finished: Path, report: Json
+) -> None:
+    browser.open(finished / "report.html")
+    ottt, bptt = (next(r for r in report["results"] if (r["rule"], r["precision"]) == (rule, "fixed"))
+                  for rule in ("ottt-o", "bptt-o"))  # fmt: skip
+    large = browser.texts(".pairs td b")
+    for text, key in zip(large, ("energy", "latency", "footprint"), strict=False):
+        assert same(text.removesuffix(" ×"), ottt["ratio_to_bptt"][key])
+    points = 100 * (ottt["accuracy"]["test"] - bptt["accuracy"]["test"])
+    assert large[3] == f"{points:+.1f} pt".replace("-", "−")
+    wide = browser.run(
+        "return [...document.querySelectorAll('.bars figure:first-child .track')]"
+        ".map(track => track.firstChild.getBoundingClientRect().width / track.getBoundingClientRect().width);"
+    )
+    energies = [result["per_sample"]["energy_pj"]["total"] for result in (ottt, bptt)]
+    assert wide == pytest.approx([energy / max(energies) for energy in energies], abs=0.01)
+    assert browser.run("return document.querySelector('.bars').getBoundingClientRect().bottom;") < 900
+
+
+def test_the_page_names_command_versions_and_prices(browser: Browser, report: Json, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(report_page(report, "neurochip compare small.toml --quiet"), encoding="utf-8")
+    browser.open(path)
+    text = browser.texts("body")[0]
+    assert "neurochip compare small.toml --quiet" in text
+    assert all(version in browser.texts("dd") for version in report["versions"].values())
+    assert set(browser.texts("th.key")) == {entry["key"] for entry in report["chip"]["provenance"]}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_hostile_texts_of_a_run_stay_texts(browser: Browser, report: Json, tmp_path: Path, width: int) -> None:
+    bad, path = hostile(report), tmp_path / "bad.html"
+    text = report_page(bad, HOSTILE)
+    path.write_text(text, encoding="utf-8")
+    browser.open(path, width)
+    browser.run("for (const one of document.querySelectorAll('*')) one.dispatchEvent(new MouseEvent('mouseover'));")
+    check_alone(browser, path)
+    check_clean(browser)
+    assert browser.texts("h1") == [report["name"] + HOSTILE]
+    assert HOSTILE in browser.texts("code")
+    assert browser.run("return document.scrollingElement.scrollWidth;") <= width
+
+    path.write_text(html.unescape(text), encoding="utf-8")  # what the checks are for
+    browser.open(path, width)
+    with pytest.raises(AssertionError):
+        check_clean(browser)
+
+
+def test_hostile_texts_of_a_sweep_stay_texts(browser: Browser, tmp_path: Path) -> None:
+    summary = summarised(grid_points())
+    keys = [{**key, "title": key["title"] + HOSTILE} for key in summary["keys"]]
+    bad = {**summary, "name": HOSTILE, "command": HOSTILE, "versions": {HOSTILE: HOSTILE}, "keys": keys}
+    path = tmp_path / "bad.html"
+    text = page_text(bad, sweep_pictures(bad))
+    path.write_text(text, encoding="utf-8")
+    browser.open(path, WIDTHS[1])
+    check_alone(browser, path)
+    check_clean(browser, n_scripts=1)
+    assert browser.texts("h1") == [HOSTILE + ": sweep"]
+
+    path.write_text(html.unescape(text), encoding="utf-8")
+    browser.open(path)
+    with pytest.raises(AssertionError):
+        check_clean(browser, n_scripts=1)
+
+
+def test_the_checks_see_a_request_an_error_small_letters_and_a_wide_page(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "bad.html"
+    for body, check in (
+        ("<img src='http://127.0.0.1:9/x.png'>", lambda: check_alone(browser, path)),
+        ("<script>missing()</script>", lambda: check_alone(browser, path)),
+        ("<p style='font-size: 9px'>small</p>", lambda: check_readable(browser, WIDTHS[0])),
+        ("<svg viewBox='0 0 99 9'><text style='font-size: 0.1px'>a</text></svg>", lambda: check_readable(browser, 1280)),
+        ("<div style='width: 2000px'>wide</div>", lambda: check_readable(browser, WIDTHS[0])),
+        ("<table style='table-layout: fixed; width: 3px'><tr><td>longer<td>cells</table>",
+         lambda: check_readable(browser, WIDTHS[0])),
+    ):  # fmt: skip
+        path.write_text(f"<!DOCTYPE html><title>x</title><style></style><body>{body}", encoding="utf-8")
+        browser.open(path)
+        with pytest.raises(AssertionError):
+            check()

@@ -1,0 +1,194 @@
+"""Runs side by side: rows, the settings that differ and no others, ratios to the first run, what must be said."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_fixture import make_report
+
+from neurochip.errors import UserError
+from neurochip.report.comparison import (
+    comparison_csv,
+    comparison_grid,
+    comparison_html,
+    comparison_json,
+    comparison_latex,
+    comparison_markdown,
+    comparison_text,
+)
+from neurochip.runs_compared import differing_keys, labels_of, runs_compared
+
+
+def second_report() -> dict[str, Any]:
+    """Another seed and more bits, half the energy and without `bptt`."""
+    report = copy.deepcopy(make_report(name="other"))
+    report["experiment"]["run"]["seed"] = 2
+    report["experiment"]["precision"]["weight"]["bits"] = 12
+    report["results"] = [result for result in report["results"] if result["rule"] != "bptt"]
+    for result in report["results"]:
+        if result["per_sample"] is not None:
+            result["per_sample"]["energy_pj"]["total"] /= 2
+    return report
+
+
+@pytest.fixture
+def compared() -> dict[str, Any]:
+    return runs_compared({"a": make_report(), "b": second_report()})
+
+
+def test_rows_are_runs_times_rules_with_the_keys_that_differ(compared: dict[str, Any]) -> None:
+    rules = ["infer", "ottt-o", "bptt-o", "ottt-a", "bptt"]
+    assert [(row["run"], row["rule"]) for row in compared["rows"]] == [
+        *(("a", rule) for rule in rules), *(("b", rule) for rule in rules[:-1]),
+    ]  # fmt: skip
+    assert compared["differs"] == {"precision.weight.bits": {"a": 8, "b": 12}, "run.seed": {"a": 1, "b": 2}}
+    for row in compared["rows"]:
+        assert (row["run.seed"], row["precision.weight.bits"]) == {"a": (1, 8), "b": (2, 12)}[row["run"]]
+        assert "task.steps" not in row and "learning_rate" not in row
+    ottt = compared["rows"][6]
+    assert (ottt["accuracy_test"], ottt["accuracy_test_float"]) == (0.942, 0.956)
+    assert ottt["energy_pj"] == 312_600.0 / 2
+    assert ottt["footprint_bits"] == 549_100
+
+
+def test_ratios_are_to_the_same_rule_of_the_first_run(compared: dict[str, Any]) -> None:
+    for row in compared["rows"]:
+        assert row["energy_pj_over_first"] == {"a": 1.0, "b": 0.5}[row["run"]]
+        assert row["latency_us_over_first"] == 1.0
+    turned = runs_compared({"b": second_report(), "a": make_report()})
+    by_place = {(row["run"], row["rule"]): row for row in turned["rows"]}
+    assert by_place["a", "ottt-a"]["energy_pj_over_first"] == 2.0
+    assert by_place["a", "bptt"]["energy_pj_over_first"] is None
+    assert "bptt: not in b, so there is no ratio." in turned["notes"]
+
+
+def test_different_tasks_are_said() -> None:
+    other = second_report()
+    other["task"]["name"] = "poker-dvs"
+    notes = runs_compared({"a": make_report(), "b": other})["notes"]
+    assert notes == ["The runs have different tasks (a: digits-dvs, b: poker-dvs): ratios are between different work."]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda report: report["task"]["provenance"].update(images="others"), "different files or splits"),
+        (lambda report: report["chip"].update(clock_mhz=100.0), "one name and different numbers"),
+        (lambda report: report["versions"].update(neurochip="9"), "(a: 0.1.0, b: 9)"),
+        (lambda report: report.update(repriced={}), "priced again"),
+    ],
+)
+def test_what_makes_runs_unlike_is_said(change: Any, said: str) -> None:
+    report = make_report()
+    assert runs_compared({"a": make_report(), "b": copy.deepcopy(report)})["notes"] == []
+    report = copy.deepcopy(report)
+    change(report)
+    (note,) = runs_compared({"a": make_report(), "b": report})["notes"]
+    assert said in note
+
+
+def test_learning_rates_are_a_column_where_they_differ() -> None:
+    other = second_report()
+    other["experiment"]["learning"]["rates"] = {"ottt-o": 0.25}
+    next(result for result in other["results"] if result["rule"] == "ottt-o")["learning_rate"]["asked"] = 0.25
+    rows = runs_compared({"a": make_report(), "b": other})["rows"]
+    assert [row["learning_rate"] for row in rows if row["rule"] == "ottt-o"] == [0.5, 0.25]
+
+
+def experiment(**changes: Any) -> dict[str, Any]:
+    calibrated = {"frac": [7, 6], "origin": ["automatic", "automatic"]}
+    tables = {
+        "network": {"layers": [{"neurons": 8}, {"kind": "readout"}], "weight_std": [0.1, 0.2]},
+        "precision": {"weight": {"bits": 8, "frac": [7, 6]}, "calibrated": {"weight": calibrated}},
+        "learning": {"rates": {"bptt": 1.0}, "rule": "bptt"},
+        "run": {"rules": ["bptt"], "seed": 1},
+    }
+    for key, value in changes.items():
+        place: Any = tables
+        *path, last = [int(word) if word.isdigit() else word for word in key.split("__")]
+        for word in path:
+            place = place[word]
+        place[last] = value
+    return tables
+
+
+def test_what_calibration_decides_is_no_setting() -> None:
+    calibrated = {
+        "precision__weight__frac": [6, 6],
+        "precision__calibrated__weight__frac": [6, 6],
+        "network__weight_std": [0.3, 0.2],
+        "run__seed": 2,
+        "run__rules": ["bptt", "ottt-o"],
+    }
+    assert list(differing_keys({"a": experiment(), "b": experiment(**calibrated)})) == ["run.seed"]
+    given = calibrated | {"precision__calibrated__weight__origin": ["given", "automatic"]}
+    assert "precision.weight.frac" in differing_keys({"a": experiment(), "b": experiment(**given)})
+    later = {"precision__weight__frac": [6, 6]}
+    assert list(differing_keys({"a": experiment(), "b": experiment(**later)})) == ["precision.weight.frac"]
+
+
+def test_keys_of_lists_have_an_index_and_absent_ones_are_none() -> None:
+    other = experiment(network__layers__0__neurons=16, network__layers__0__recurrent=True)
+    assert differing_keys({"a": experiment(), "b": other}) == {
+        "network.layers.0.neurons": {"a": 8, "b": 16},
+        "network.layers.0.recurrent": {"a": None, "b": True},
+    }
+
+
+def test_one_run_is_not_side_by_side() -> None:
+    with pytest.raises(UserError, match="two runs or more"):
+        runs_compared({"a": make_report()})
+
+
+def test_labels_are_the_names_of_the_folders_or_the_paths(tmp_path: Path) -> None:
+    assert labels_of([tmp_path / "x" / "one", tmp_path / "y" / "two"]) == ["one", "two"]
+    alike = [tmp_path / "x" / "one", tmp_path / "y" / "one", tmp_path / "two"]
+    assert labels_of(alike) == [str(alike[0]), str(alike[1]), "two"]
+    with pytest.raises(UserError, match="given twice"):
+        labels_of([tmp_path / "one", tmp_path / "x" / ".." / "one"])
+
+
+def test_the_table_groups_the_runs_by_rule(compared: dict[str, Any]) -> None:
+    grid = comparison_grid(compared)
+    assert [head.text for head in grid.heads][:6] == ["run", "bits", "seed", "test (%)", "float (%)", "energy (nJ)"]
+    assert [(group.title, len(group.rows)) for group in grid.groups] == [
+        ("infer", 2), ("ottt-o", 2), ("bptt-o", 2), ("ottt-a", 2), ("bptt", 1),
+    ]  # fmt: skip
+    assert grid.groups[1].rows[1][:7] == ("b", "12", "2", "94.2", "95.6", "156", "0.500")
+    assert "area" not in [head.name for head in grid.heads]  # a column without numbers
+
+
+def test_short_names_of_keys_stay_different() -> None:
+    other = second_report()
+    other["experiment"]["precision"] |= {"trace": {"bits": 4}}
+    heads = [head.name for head in comparison_grid(runs_compared({"a": make_report(), "b": other})).heads]
+    assert heads[:4] == ["run", "weight.bits", "seed", "trace.bits"]
+
+
+def test_every_format_has_the_numbers_and_the_notes(compared: dict[str, Any]) -> None:
+    assert json.loads(comparison_json(compared)) == compared
+    rows = list(csv.DictReader(io.StringIO(comparison_csv(compared))))
+    assert [float(row["energy_pj"]) for row in rows] == [row["energy_pj"] for row in compared["rows"]]
+    assert rows[5]["precision.weight.bits"] == "12"
+    assert "| ottt-o | b | 12 | 2 | 94.2 | 95.6 | 156 | 0.500 |" in comparison_markdown(compared)
+    assert "b & 12 & 2 & 94.2 & 95.6 & 156 & 0.500 &" in comparison_latex(compared)
+    text = comparison_text(compared)
+    assert text == comparison_text(compared)
+    assert max(map(len, text.splitlines())) <= 120
+    for shown in (text, comparison_markdown(compared), comparison_html(compared)):
+        assert "Ratios (×first) are to a, rule by rule." in shown
+        assert "other, task digits-dvs, chip ottt-core-28nm" in shown
+
+
+def test_no_name_becomes_markup() -> None:
+    comparison = runs_compared({"<b>_a|": make_report(), "b": second_report()})
+    assert "<b>" not in comparison_html(comparison)
+    assert "&lt;b&gt;_a|" in comparison_html(comparison)
+    assert "\\<b\\>\\_a\\|" in comparison_markdown(comparison)
+    assert "\\textless{}b\\textgreater{}\\_a\\textbar{}" in comparison_latex(comparison)
