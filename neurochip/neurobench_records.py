@@ -28,11 +28,12 @@ CHIP_KEYS = ("cycles", "latency_us", "average_power_mw")
 
 
 def neurobench_records(directory: Path, chip: str | None = None, sample: int | None = None) -> Record:
-    """Return `name`, `task`, `n_test` and `results` of a run: per rule the metrics, why some are null, and the chip.
+    """Return `name`, `task` and `results` of a run: per rule the metrics, why some are null, and the chip.
 
     `metrics` has NeuroBench's names: Footprint (bytes), ParameterCount, ConnectionSparsity, ClassificationAccuracy,
     ActivationSparsity, SynapticOperations (per sample), MembraneUpdates, NeuronOperations. `null` says why a metric is
-    None; `n_recorded`: samples that SynapticOperations is a mean of. `chip` has what NeuroBench leaves out.
+    None; `n_samples`: samples of inference; `n_recorded`: those of them that SynapticOperations is a mean of; `chip`:
+    what NeuroBench leaves out.
 
     Args:
         directory: the run directory.
@@ -49,8 +50,7 @@ def neurobench_records(directory: Path, chip: str | None = None, sample: int | N
         for result in run.report["results"]
         if result["precision"] == "fixed"
     ]
-    task = run.report["task"]
-    return {"name": run.report["name"], "task": task["name"], "n_test": task["n_test"], "results": results}
+    return {"name": run.report["name"], "task": run.report["task"]["name"], "results": results}
 
 
 def _metrics(run: SavedRun, result: Mapping[str, Any]) -> Record:
@@ -84,7 +84,8 @@ def _metrics(run: SavedRun, result: Mapping[str, Any]) -> Record:
         "NeuronOperations": None,
     }
     n_recorded = 0 if operations is None or trace is None else len(trace.sample_indices)
-    return {"metrics": metrics, "null": why, "n_recorded": n_recorded}
+    n_samples = 0 if recorded.test is None else recorded.test.n_samples
+    return {"metrics": metrics, "null": why, "n_samples": n_samples, "n_recorded": n_recorded}
 
 
 def _n_parameters(layer: LayerSpec) -> int:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from neurochip.events import EventDataset
     from neurochip.reference.clock.observer import Observer
 
-MOST_CLOCKS = 5_000_000  # of a sample: some minutes of the tick model
+MOST_CLOCKS = 5_000_000  # of a sample: a minute or more of the tick model
 CLOCKS_BETWEEN_SIGNS = 4096
 Record = dict[str, Any]
 
@@ -88,7 +88,9 @@ class Replay:
 
     def layer_names(self) -> list[str]:
         """Index, kind and size of every layer."""
-        return [f"layer {index} {layer.kind} {layer.n_in}-{layer.n_out}" for index, layer in enumerate(self.spec.layers)]
+        return [
+            f"layer {index} {layer.kind} {layer.n_in}-{layer.n_out}" for index, layer in enumerate(self.spec.layers)
+        ]
 
     def about(self) -> Record:
         """What every record of a replayed sample says of it."""
@@ -194,7 +196,9 @@ def _one_sample(run: Opened, index: int, listener: Listener) -> EventDataset:
     task = load_task(task_settings(experiment), run.directory, seed, listener.message)
     n_samples = task.train.n_samples
     if not 0 <= index < n_samples:
-        raise UserError(f"--sample {index}: the training split has {n_samples} samples; allowed is 0 to {n_samples - 1}")
+        raise UserError(
+            f"--sample {index}: the training split has {n_samples} samples; allowed is 0 to {n_samples - 1}"
+        )
     data = task.train.take(np.array([index]))
     if table is None:
         return data
@@ -245,13 +249,13 @@ def tick_through(one: Replay, model: Any, observer: Observer, listener: Listener
 
     listener = listener or Silent()
     expected = counted(one)
-    clocks = int(expected.cycles)
+    clocks, rule = int(expected.cycles), one.learned.rule
     if clocks > MOST_CLOCKS:
         raise UserError(
-            f"sample {one.sample} of {one.learned.rule} takes {clocks:,} clocks; the tick model, which goes through every "
-            f"single one, takes up to {MOST_CLOCKS:,}: replay a smaller network, or a chip with more lanes"
+            f"sample {one.sample} of {rule} takes {clocks:,} clocks; the tick model, which goes through every "
+            f"one, takes up to {MOST_CLOCKS:,}: replay a smaller network, or a chip with more lanes"
         )
-    key = f"replay {one.learned.rule}"
+    key = f"replay {rule}"
     listener.begin(key, key, clocks)
     model.observe(_Told(observer, listener, key))
     run = model.run([golden_sample(one.data, 0)], one.learn)

@@ -20,12 +20,12 @@ from neurochip.replay_choice import (
     weight_number,
 )
 
-Look = Callable[[Any], int]
+Look = Callable[[], int]
 
 
 @dataclass
 class Signal:
-    """One waveform: `look` finds its value in the machine; `changes` are [clock, value].
+    """One waveform: `look` finds its value; `changes` are [clock, value].
 
     `bits` is its width; 0: a text. `frac`: binary places of a number, None where it is none.
     """
@@ -58,6 +58,8 @@ class Waves:
         self.layers: list[tuple[int, int]] = []
         self.steps: list[tuple[int, int]] = []
         self._first, self._end = first, end
+        self._looks = [signal.look for signal in signals]
+        self._last: list[int | None] = [None] * len(signals)
 
     def clock(self, machine: Any, unit: str, phase: str, layer: int | None) -> None:
         """A clock begins: its reads would find what is written down."""
@@ -67,14 +69,15 @@ class Waves:
         _note(self.phases, now, phase)
         _note(self.layers, now, -1 if layer is None else layer)
         _note(self.steps, now, -1 if machine.step is None else machine.step)
-        self.look(machine)
+        self.look(now)
 
-    def look(self, machine: Any) -> None:
+    def look(self, now: int) -> None:
         """Note what changed."""
-        for signal in self.signals:
-            value, changes = signal.look(machine), signal.changes
-            if not changes or changes[-1][1] != value:
-                changes.append([machine.now, value])
+        for place, look in enumerate(self._looks):
+            value = look()
+            if value != self._last[place]:
+                self._last[place] = value
+                self.signals[place].changes.append([now, value])
 
 
 def _note(changes: list[tuple[int, Any]], now: int, value: Any) -> None:
@@ -82,25 +85,26 @@ def _note(changes: list[tuple[int, Any]], now: int, value: Any) -> None:
         changes.append((now, value))
 
 
-def number_in(content: str, layer: int, number: int) -> Look:
+def number_in(machine: Any, content: str, layer: int, number: int) -> Look:
     """Looks at one number of a region, 0 where its word was never written."""
+    region = machine.layout.region(content, layer)
+    word, peek = region.word_of(number), region.space.peek
+    address, column = region.base + word, number - region.numbers(word).start
 
-    def look(machine: Any) -> int:
-        region = machine.layout.region(content, layer)
-        word = region.word_of(number)
-        held = region.space.peek(region.base + word)
-        return int(held[number - region.numbers(word).start]) if held else 0
+    def look() -> int:
+        held = peek(address)
+        return int(held[column]) if held else 0
 
     return look
 
 
-def valid_in(content: str, layer: int, number: int, bitmap: str) -> Look:
+def valid_in(machine: Any, content: str, layer: int, number: int, bitmap: str) -> Look:
     """The same, 0 where the bitmap of the step buffer says that the word holds nothing."""
-    look = number_in(content, layer, number)
+    look, word = number_in(machine, content, layer, number), machine.layout.region(content, layer).word_of(number)
+    bitmaps = getattr(machine.buffer, bitmap)
 
-    def look_if_valid(machine: Any) -> int:
-        word = machine.layout.region(content, layer).word_of(number)
-        return look(machine) if getattr(machine.buffer, bitmap)[layer][word] else 0
+    def look_if_valid() -> int:
+        return look() if bitmaps[layer][word] else 0
 
     return look_if_valid
 
@@ -124,18 +128,22 @@ def _of_neuron(one: Replay, machine: Any, layer: int, index: int) -> list[Signal
     bits = spec.readout_bits if is_readout else spec.membrane_bits
     if find("potential", layer) is not None:
         name = f"{'z' if is_readout else 'u'}_{index}"
-        look = number_in("potential", layer, index)
+        look = number_in(machine, "potential", layer, index)
         found.append(Signal(scope, name, bits, True, look, shape.frac_potential))
     if find("sum", layer) is not None:
         sum_bits = bits + (spec.n_steps - 1).bit_length()
-        look = number_in("sum", layer, index)
+        look = number_in(machine, "sum", layer, index)
         found.append(Signal(scope, f"sum_{index}", sum_bits, True, look, shape.frac_potential))
     if shape.is_hidden:
-        found.append(Signal(scope, f"spike_{index}", 1, False, lambda m: int(m.buffer.spikes[layer][index])))
+
+        def spike() -> int:
+            return int(machine.buffer.spikes[layer][index])
+
+        found.append(Signal(scope, f"spike_{index}", 1, False, spike))
     if one.learn and find("signal", layer) is not None:
         is_delta = spec.credit == "unroll" and (shape.is_hidden or shape.leak_kind != "none")
         width = spec.delta_bits if is_delta else spec.error_bits
-        look = valid_in("signal", layer, index, "signal_words")
+        look = valid_in(machine, "signal", layer, index, "signal_words")
         found.append(Signal(scope, f"signal_{index}", width, True, look, shape.frac_error))
     return found
 
@@ -146,13 +154,13 @@ def _of_synapse(one: Replay, machine: Any, synapse: Synapse) -> list[Signal]:
     number = weight_number(spec, synapse)
     if number is None or machine.layout.find("synapse", layer) is None:
         return []
-    look = number_in("synapse", layer, number)
+    look = number_in(machine, "synapse", layer, number)
     found = [Signal(scope, f"w_{address}_{neuron}", spec.weight_bits, True, look, shape.frac_weight)]
     if one.learn and machine.layout.find("gradient", layer) is not None:
-        look = number_in("gradient", layer, number)
+        look = number_in(machine, "gradient", layer, number)
         found.append(Signal(scope, f"grad_{address}_{neuron}", spec.gradient_bits, True, look, shape.frac_gradient))
     if one.learn and machine.layout.find("trace", layer) is not None:
-        look = valid_in("trace", layer, address, "valid_traces")
+        look = valid_in(machine, "trace", layer, address, "valid_traces")
         found.append(Signal(scope, f"trace_{address}", spec.trace_bits, False, look, shape.frac_trace))
     return found
 
@@ -200,7 +208,7 @@ def wave_records(
     tick_through(one, model, waves, listener)
     if end is None or end >= clocks:
         end = clocks
-        waves.look(model.machine)  # what the last clock wrote
+        waves.look(clocks)  # what the last clock wrote
     return one.about() | {
         "first_clock": first,
         "end_clock": end,

@@ -34,7 +34,9 @@ UNITS: Mapping[str, Callable[[Count], bool]] = {
 
 
 def step_records(directory: Path, chip: str | None = None, sample: int | None = None) -> Record:
-    """Return `name`, `chip`, `version`, `sample` and `rules` of a run: inference of one sample of the test split.
+    """Return `name`, `chip`, `version`, `sample`, `split` and `rules` of a run: inference of one recorded sample.
+
+    `sample` is its index in its `split`, "test", or "training" with a stream.
 
     A rule has `steps` (one per step: `step` from 1, `fired`, `updated`, `packets`, `hops`, `spikes`, `time_s`,
     `energy_j`), `spikes` ([group, neuron, step]) and `energy_j` (by unit, and `total`). What a step costs is what the
@@ -43,7 +45,7 @@ def step_records(directory: Path, chip: str | None = None, sample: int | None = 
     Args:
         directory: the run directory.
         chip: another chip than that of the run.
-        sample: which of the recorded test samples, from 0 (default: the first).
+        sample: which of the recorded samples of inference, from 0 (default: the first).
 
     Raises:
         UserError: no finished run, no such recorded sample, or a chip that can run no rule.
@@ -61,6 +63,7 @@ def step_records(directory: Path, chip: str | None = None, sample: int | None = 
         "chip": next(iter(pricers.values())).chip.name,
         "version": __version__,
         "sample": index,
+        "split": "training" if any("stream" in result for result in run.report["results"]) else "test",
         "rules": rules,
     }
 
@@ -70,13 +73,13 @@ def _recorded(run: SavedRun, rule: str, place: int) -> SampleTrace:
     trace = run.recorded_of(rule).test_subset
     if trace is None or len(trace.sample_indices) == 0:
         raise UserError(
-            f"{run.directory}: no sample of the test split was recorded (run.activity_samples = 0); run the experiment "
+            f"{run.directory}: no sample of inference was recorded (run.activity_samples = 0); run the experiment "
             "again with run.activity_samples of 1 or more"
         )
     n_recorded = len(trace.sample_indices)
     if not 0 <= place < n_recorded:
         raise UserError(
-            f"--sample {place}: the run recorded {n_recorded} test samples; allowed is 0 to {n_recorded - 1}"
+            f"--sample {place}: the run recorded {n_recorded} samples of inference; allowed is 0 to {n_recorded - 1}"
         )
     bitmaps = {name: bitmap[place : place + 1] for name, bitmap in trace.bitmaps.items()}
     return SampleTrace(trace.sample_indices[place : place + 1], bitmaps)

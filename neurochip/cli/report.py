@@ -22,7 +22,7 @@ FORMAT_HELP = (
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The run directory of a finished run.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="The run directory of a finished run.")],
     chip: options.ChipName = None,
     output_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMAT_HELP)] = "text",
     sample: Annotated[
@@ -53,10 +53,10 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Show the report of a run again, or on another chip, in another format, or several runs side by side.
+    """Show finished runs again, in any format.
 
-    With --chip the run is priced on that chip from what it recorded, without simulating it again; the run directory
-    stays as it is. docs/report.md describes the formats.
+    With --chip a run is priced on another chip from what it recorded, without simulating it again; with --compare
+    several runs stand side by side. The run directory stays as it is. docs/report.md describes the formats.
     """
     from neurochip.report.formats import find_format
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurochip.counters import COUNTERS, MEMORIES, PHASES
-from neurochip.report.origins import COUNTED, LEARNED, energy_origin, prices_of, tip
+from neurochip.report.origins import COUNTED, LEARNED, clocks_origin, energy_origin, prices_of, tip
 from neurochip.report.table import NOTHING, RuleResults, number
 
 Report = Mapping[str, Any]
@@ -79,9 +79,9 @@ def _phases(passes: Passes) -> Table:
             for part, what, one in zip(found, PASSES, passes, strict=True):
                 texts = (number(part["energy_pj"] / 1e3), number(part["cycles"], 4))
                 row += texts
-                kinds = energy_origin(one)[1]
-                counted = ("accesses and operations of the phase × their prices", f"of the total {kinds}")
-                cycles = ("clock cycles of the phase, stalls included", "simulated")
+                kinds = f"as its prices; of the total of all phases {energy_origin(one)[1]}"
+                counted = ("accesses and operations of the phase × their prices", kinds)
+                cycles = clocks_origin(one)
                 said += [tip(f"{phase}, {what}", texts[0], "nJ per sample", "", counted),
                          tip(f"{phase}, {what}", texts[1], "cycles per sample", "", cycles)]  # fmt: skip
             rows.append(row)

@@ -10,6 +10,8 @@ from neurochip.report.table import NOTHING
 
 Layer = Mapping[str, Any]
 HEALTHY = "no number format found that limits accuracy"
+FEW_BITS = 5  # of weights: the noise of their stochastic rounding is no longer small, and is not measured
+NOT_JUDGED = "; the noise of few weight bits under stochastic rounding is not judged"
 
 
 def _share(value: float | None) -> str:
@@ -74,4 +76,7 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     found = diagnosed(report)
     healthy = [rule for rule, diagnosis in found.items() if diagnosis["advice"] is None]
     sentences = [sentence(rule, diagnosis) for rule, diagnosis in found.items() if rule not in healthy]
-    return [*sentences, f"{', '.join(healthy)}: {HEALTHY}."] if healthy else sentences
+    weight = report["experiment"]["precision"]["weight"]
+    is_noisy = weight["rounding"] == "stochastic" and weight["bits"] <= FEW_BITS
+    said = f"{HEALTHY}{NOT_JUDGED if is_noisy else ''}."
+    return [*sentences, f"{', '.join(healthy)}: {said}"] if healthy else sentences

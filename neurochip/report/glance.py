@@ -80,9 +80,19 @@ def _cell(measure: Measure, results: RuleResults, baseline: RuleResults, report:
         "large": large,
         "small": f"{own} against {other} {unit}",
         "class": "better" if better > 0 else "worse" if better < 0 else "",
-        "tip": tip(f"{results.rule} against {baseline.rule}", large, "", meaning,
-                   origin_of(measure.column, results, report)),
-    }  # fmt: skip
+        "tip": tip(
+            f"{results.rule} against {baseline.rule}", large, "", meaning, _origin(measure, results, baseline, report)
+        ),
+    }
+
+
+def _origin(
+    measure: Measure, results: RuleResults, baseline: RuleResults, report: Mapping[str, Any]
+) -> tuple[str, str]:
+    """(source, kind) of two numbers of the same measure; said once where it is the same."""
+    (source, kind), (_, other) = (origin_of(measure.column, one, report) for one in (results, baseline))
+    how = source.partition(";")[0]  # the spread of one energy is not that of the ratio
+    return f"of each, {how}", kind if kind == other else f"{results.rule} {kind}; {baseline.rule} {other}"
 
 
 def bars(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from neurochip.report.stream import stream_plots, stream_tables
 from neurochip.report.table import (
     NOTHING,
     Column,
+    RuleResults,
     by_group,
     by_rule,
     group_title,
@@ -79,8 +80,9 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
 def _physical(entry: Mapping[str, Any]) -> dict[str, str]:
     """A physical number of the chip as texts; the ends of its spread where it is a price."""
     ends = [number(entry.get(end), 4) for end in ("low", "high")]
-    spread = f"{ends[0]} to {ends[1]} {entry['unit']}" if NOTHING not in ends else ""
-    said = tip(entry["key"], str(entry["value"]), entry["unit"], spread, (entry["source"], entry["kind"]))
+    unit = "(a number)" if entry["unit"] == "1" else entry["unit"]
+    spread = f"from {ends[0]} to {ends[1]} {unit}" if ends[0] != ends[1] else ""
+    said = tip(entry["key"], str(entry["value"]), unit, spread, (entry["source"], entry["kind"]))
     texts = {name: str(entry[name]) for name in ("key", "value", "unit", "kind", "source")}
     return {**texts, "low": ends[0], "high": ends[1], "tip": said}
 
@@ -103,14 +105,16 @@ def _headline(columns: tuple[Column, ...], report: Mapping[str, Any]) -> Table:
     groups = [
         {
             "title": group_title(rows),
-            "rows": [
-                (row.rule, [(column.text(row), said) for column, said in zip(columns, column_tips(columns, row, report), strict=True)])
-                for row in rows
-            ],
+            "rows": [(row.rule, _with_tips(columns, row, report)) for row in rows],
         }
         for rows in by_group(report).values()
     ]
     return {"columns": columns, "groups": groups}
+
+
+def _with_tips(columns: tuple[Column, ...], row: RuleResults, report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Text of each cell of a row, and what stands behind it."""
+    return list(zip((column.text(row) for column in columns), column_tips(columns, row, report), strict=True))
 
 
 def _diagnosis(rule: str, section: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ LEARNED = "simulated (this run)"
 SAMPLED = "cycles estimated from {n_recorded:,} of {n_samples:,} samples"
 MEMORY_PRICES = ("technology.sram.macros", "technology.logic.register")
 ADD, MULTIPLY, REGISTER = "technology.logic.add", "technology.logic.mul", "technology.logic.register"
+NO_PRICE = (".area", ".voltage")  # keys beside those of a price that say something else
 # Keys of chip.provenance that the price of a part of the energy is made from (docs/decisions/0003-prices.md).
 PRICES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(MEMORIES, MEMORY_PRICES),
@@ -44,14 +45,16 @@ def shares(amounts: Mapping[str, float], total: float) -> str:
 def prices_of(part: str, report: Report) -> tuple[str, str]:
     """(source, kind) of the prices of a memory, an operation, the clock or leakage; keys and counts, no arithmetic."""
     starts = PRICES.get(part, ())
-    entries = [e for e in report["chip"]["provenance"] if e["key"].startswith(starts)] if starts else []
+    found = [entry for entry in report["chip"]["provenance"] if not entry["key"].endswith(NO_PRICE)]
+    entries = [entry for start in starts for entry in found if entry["key"].startswith(start)]
     if not entries:
         return "prices of the chip, under Physical numbers", "as stated there"
     sources = list(dict.fromkeys(entry["source"] for entry in entries))
     more = f" (and {len(sources) - 1} more)" if len(sources) > 1 else ""
     keys = [start for start in starts if any(entry["key"].startswith(start) for entry in entries)]
+    join = " or, of registers, " if starts == MEMORY_PRICES else ", "
     kinds = dict.fromkeys(entry["kind"] for entry in entries)
-    return f"{' and '.join(keys)} under Physical numbers: {sources[0]}{more}", ", ".join(kinds)
+    return f"{join.join(keys)} under Physical numbers: {sources[0]}{more}", ", ".join(kinds)
 
 
 def tip(name: str, text: str, unit: str, meaning: str, origin: tuple[str, str]) -> str:
@@ -60,7 +63,8 @@ def tip(name: str, text: str, unit: str, meaning: str, origin: tuple[str, str]) 
         return ""
     meaning = f" {meaning[0].upper()}{meaning[1:]}." if meaning else ""
     source, kind = origin
-    return f"{name}: {text} {unit}.{meaning} Source: {source}. Kind: {kind}.".replace("..", ".")
+    number_and_unit = f"{text} {unit}".strip()
+    return f"{name}: {number_and_unit}.{meaning} Source: {source}. Kind: {kind}.".replace("..", ".")
 
 
 def column_tips(columns: Sequence[Column], results: RuleResults, report: Report) -> list[str]:
@@ -83,13 +87,15 @@ def origin_of(column: Column, results: RuleResults, report: Report) -> tuple[str
         return prices_with("calibrated", report)
     if (title, unit) == ("cycles", "±%"):
         return "spread between the recorded samples", LEARNED
+    if (title, unit) == ("cycles", "k"):
+        return clocks_origin(look_up(results.fixed, "per_sample"))
     return BY_UNIT.get(unit, _learned)(results, report)
 
 
 def prices_with(start: str, report: Report) -> tuple[str, str]:
-    """(source, kind) of the first physical number whose key starts so."""
+    """(source, kind) of the first physical number whose key is this, or begins with it and a point."""
     for entry in report["chip"]["provenance"]:
-        if entry["key"].startswith(start):
+        if entry["key"].partition(".")[0] == start:
             return entry["source"], entry["kind"]
     return "chip file", "not stated"
 
@@ -103,27 +109,49 @@ def energy_origin(one_pass: Mapping[str, Any]) -> tuple[str, str]:
     return source, shares(energy["by_kind"], energy["total"])
 
 
+def clocks_origin(one_pass: Mapping[str, Any]) -> tuple[str, str]:
+    """(source, kind) of the cycles of a sample."""
+    sampled = one_pass.get("cycles_sampled")
+    if sampled:
+        return SAMPLED.format(**sampled), "simulated clock by clock, then estimated"
+    return "cycles counted of all samples", "simulated, exact"
+
+
+def _again(results: RuleResults, report: Report) -> str:
+    """What a report that was priced again says of its counts."""
+    for entry in look_up(report, "repriced", "results") or []:
+        if entry["rule"] == results.rule:
+            how = f"method {entry['method']}, {entry['n_recorded']:,} of {entry['n_samples']:,} samples recorded"
+            return f"; priced again from the run {report['repriced']['from']} ({how})"
+    return ""
+
+
 def _energy(results: RuleResults, report: Report) -> tuple[str, str]:
-    return energy_origin(look_up(results.fixed, "per_sample"))
+    source, kind = energy_origin(look_up(results.fixed, "per_sample"))
+    return source + _again(results, report), kind
 
 
-def _cycles(results: RuleResults) -> str:
-    sampled = look_up(results.fixed, "per_sample", "cycles_sampled")
-    return SAMPLED.format(**sampled) if sampled else "cycles counted of all samples"
+def _from_energy(how: str) -> Callable[[RuleResults, Report], tuple[str, str]]:
+    def origin(results: RuleResults, report: Report) -> tuple[str, str]:
+        return how, f"as the energy per sample: {_energy(results, report)[1]}"
+
+    return origin
 
 
 def _latency(results: RuleResults, report: Report) -> tuple[str, str]:
     clock = f"{report['chip']['clock_mhz']:g} MHz"
+    cycles, how = clocks_origin(look_up(results.fixed, "per_sample"))
     source, kind = prices_with("clock", report)
-    return f"{_cycles(results)} ÷ clock of {clock} ({source})", f"cycles simulated, clock {kind}"
+    return f"{cycles} ÷ clock of {clock} ({source}){_again(results, report)}", f"cycles {how}; clock {kind}"
 
 
 def _count(results: RuleResults, report: Report) -> tuple[str, str]:
-    return "counts of this run, mean per sample", COUNTED
+    again = _again(results, report)
+    return f"counts of this run, mean per sample{again}", "simulated" if again else COUNTED
 
 
 def _clocks(results: RuleResults, report: Report) -> tuple[str, str]:
-    return _cycles(results), "simulated (replayed clock by clock)"
+    return clocks_origin(look_up(results.fixed, "per_sample"))
 
 
 def _area(results: RuleResults, report: Report) -> tuple[str, str]:
@@ -156,7 +184,11 @@ def _learned(results: RuleResults, report: Report) -> tuple[str, str]:
 
 
 BY_UNIT: Mapping[str, Callable[[RuleResults, Report], tuple[str, str]]] = {
-    **dict.fromkeys(("nJ", "mW", "nJ·µs", "µJ", "nJ/sample"), _energy),
+    "nJ": _energy,
+    "mW": _from_energy("energy of a sample ÷ its latency"),
+    "nJ·µs": _from_energy("energy of a sample × its latency"),
+    "µJ": _from_energy("energies of all samples learned until then, at the same prices"),
+    "nJ/sample": _from_energy("inference of every sample and learning of those with a label, at the same prices"),
     "µs": _latency,
     "k": _count,
     "kbit": _count,

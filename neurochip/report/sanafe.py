@@ -51,7 +51,7 @@ def _summary(records: Mapping[str, Any], one: Mapping[str, Any]) -> str:
         "energy": one["energy_j"],
     }
     what = (
-        f"run {records['name']}, rule {one['rule']}, inference of sample {records['sample']} of the test split on "
-        f"{records['chip']}; seconds and joules; clock and leakage are not in SANA-FE's total"
+        f"run {records['name']}, rule {one['rule']}, inference of sample {records['sample']} of the "
+        f"{records['split']} split on {records['chip']}; seconds and joules; clock and leakage are keys of neurochip"
     )
     return yaml_text(content, [what])

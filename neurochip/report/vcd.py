@@ -37,7 +37,9 @@ def vcd_dump(records: Mapping[str, Any]) -> str:
     period = Fraction(PS_PER_US) / Fraction(str(records["clock_mhz"]))
     scale_ps, scale = _timescale(period)
     file = io.StringIO()
-    with VCDWriter(file, timescale=scale, date="", comment=_comment(records), version=_version(records)) as writer:
+    first = round(records["first_clock"] * period / scale_ps)
+    comment, version = _comment(records), f"neurochip {records['neurochip']}"
+    with VCDWriter(file, scale, "", comment, version, init_timestamp=first) as writer:
         variables = [writer.register_var(*declared) for declared in _declarations(records)]
         for clock, number, value in _changes(records):
             writer.change(variables[number], round(clock * period / scale_ps), value)
@@ -55,10 +57,6 @@ def _timescale(period_ps: Fraction) -> tuple[int, str]:
     return 1, "1 ps"
 
 
-def _version(records: Mapping[str, Any]) -> str:
-    return f"neurochip {records['neurochip']}"
-
-
 def _comment(records: Mapping[str, Any]) -> str:
     """What is shown, and the binary places of each number; no word of it may be the keyword that ends a section."""
     lines = [
@@ -69,7 +67,7 @@ def _comment(records: Mapping[str, Any]) -> str:
     ]
     named = [one for one in records["signals"] if one["frac"] is not None]
     lines += [f"{one['scope']}.{one['name']} frac {one['frac']}" for one in named]
-    return "\n".join(" ".join(line.split()) for line in lines).replace("$", "_")
+    return "\n".join(" ".join(line.split()) for line in lines)
 
 
 def _declarations(records: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -46,7 +46,7 @@ def parse_sweep(text: str) -> SweepAxis:
     values: list[Any] = []
     for word in words:
         for value in _values(key, word):
-            if any(value == other and type(value) is type(other) for other in values):
+            if any(value == other and isinstance(value, bool) is isinstance(other, bool) for other in values):
                 raise UserError(f"--sweep {key}: the value {word} stands there twice; allowed is every value once")
             values.append(value)
     return SweepAxis(key, tuple(values))

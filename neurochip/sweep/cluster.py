@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from neurochip.sweep.keys import source_hash
 from neurochip.sweep.point import Computed
 from neurochip.sweep.workers import Job, compute_job, lost
 
+ADDRESS = re.compile(r"[a-z]+://\S+|[^\s:/]+:\d+")  # a Client given anything else fails once more when it is deleted
 CONNECT_S = 20
 POLL_S = 0.1
 ASK_S = 5.0  # without a result, before the scheduler is asked whether there are workers
@@ -36,6 +38,10 @@ class Dask:
             raise UserError(
                 f"--scheduler {scheduler}: needs the package distributed; install neurochip[cluster]"
             ) from error
+        if ADDRESS.fullmatch(scheduler) is None:
+            raise UserError(
+                f"--scheduler {scheduler}: is no address; give that of a running scheduler, such as tcp://host:8786"
+            )
         self._scheduler, self._listener = scheduler, listener
         self._levels = {name: logging.getLogger(name).level for name in LOGGERS}
         for name in LOGGERS:  # what is lost is said in one sentence

@@ -86,6 +86,9 @@ def parse_request(
             f"--points is needed with --method {' and '.join(SAMPLED)} alone; --method {method} was given "
             f"{'with' if n_points is not None else 'without'} it"
         )
+    if n_points is not None and n_points < 1:
+        raise UserError(f"--points {n_points}: is not allowed; allowed are 1 or more")
+    _check_apart(keys)
     if start not in STARTS or (start == FROM_FLOAT and method != ONE_AT_A_TIME):
         raise UserError(
             f"--from {start}: is not allowed with --method {method}; allowed are {FROM_EXPERIMENT}, and {FROM_FLOAT} "
@@ -110,6 +113,14 @@ def parse_request(
         for axis in others:
             signal_of(axis.key)
     return SweepRequest(others, method, tuple(found), n_points, sampler_seed, start, twin)
+
+
+def _check_apart(keys: Sequence[str]) -> None:
+    """Refuse a key inside another one: the later would undo what the earlier set."""
+    for key in keys:
+        inner = next((other for other in keys if other.startswith(f"{key}.")), None)
+        if inner is not None:
+            raise UserError(f"--sweep {inner}: lies inside {key}, which is swept as well; allowed is one of them")
 
 
 def settings_of(request: SweepRequest, base: Experiment) -> list[Settings]:
@@ -177,11 +188,11 @@ def run_sweep(
         check_axis(base, axis)
     store = PointStore(out)
     settings = None if request.method == OPTUNA else settings_of(request, base)
-    store.open()
     told = listener or Silent()
     workers = workers_of(n_workers, scheduler, told)
     try:
         sweep = Sweep(base, base_dir, store, workers, told)
+        store.open()  # only now, so that what is refused leaves no folder
         if settings is None:
             from neurochip.sweep.search import search
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from neurochip._version import __version__
 from neurochip.config import Experiment
+from neurochip.rules.presets import NO_LEARNING
 from neurochip.sweep.axes import SEED
 from neurochip.sweep.front import best, cheapest_within, knee, non_dominated, pareto_front
 from neurochip.sweep.run import SweepPoint
@@ -34,7 +35,7 @@ def summary_of(points: Sequence[SweepPoint], base: Experiment, strategy: str, co
 
     Returns:
         `keys` that vary with `title` and `values`; `settings`, each with the values of those keys, its `arithmetic`
-        (fixed, float, or partly: the float twin with some quantisers), its seeds, `test` (mean, min, max over the seeds
+        (fixed, float, or partly: the float twin with some quantisers), whether its rule `learns`, its seeds, `test` (mean, min, max over the seeds
         that went well) and mean costs; places in `settings` of the `front` by rising energy, and of `best`, `cheapest`
         and `knee`, or None; `failures`; where it came from.
     """
@@ -105,6 +106,7 @@ def _setting(group: Sequence[SweepPoint], keys: Sequence[str], base: Experiment)
         "test_by_seed": [row["accuracy_test"] for row in rows],
         "test": {"mean": fmean(tests), "min": min(tests), "max": max(tests)} if tests else None,
         "arithmetic": _arithmetic(group[0], base),
+        "learns": NO_LEARNING not in {row["rule"] for row in rows},
         "n_failed": len(rows) - len(done),
         **{name: _mean(done, name) for name in METRICS},
         "shares": {name.removesuffix("_share"): _mean(done, name) for name in shares},
@@ -132,6 +134,7 @@ def _outstanding(settings: Sequence[Setting]) -> dict[str, Any]:
     """The front and the settings that have a name; only settings of which no seed failed can be any of them."""
     whole = [place for place, setting in enumerate(settings) if setting["test"] and not setting["n_failed"]]
     whole = [place for place in whole if settings[place]["arithmetic"] == FIXED] or whole
+    whole = [place for place in whole if settings[place]["learns"]] or whole  # what does not learn has no learning cost
     accuracies = [settings[place]["test"]["mean"] for place in whole]
     energies = [settings[place]["energy_pj"] for place in whole]
     named = {"best": best(accuracies, energies), "cheapest": cheapest_within(accuracies, energies)}

@@ -23,7 +23,10 @@ OPTIONS = {
     (): {"--version", "--help"},
     ("learn",): RUN_OPTIONS | {"--network"},
     ("compare",): RUN_OPTIONS | {"--network", "--rules", "--tune"},
-    ("report",): {"--chip", "--format", "--out", "--help"},
+    ("report",): {
+        *("--chip", "--format", "--sample", "--rule", "--neurons", "--synapses", "--cycles", "--compare", "--out"),
+        "--help",
+    },
     ("precision",): {
         *("--sweep", "--method", "--seeds", "--points", "--draw", "--workers", "--scheduler", "--from", "--twin"),
         *("--network", "--set", "--chip", "--out", "--json", "--quiet", "--help"),

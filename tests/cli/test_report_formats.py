@@ -120,6 +120,7 @@ def test_sanafe_files_tell_a_sample_step_by_step(call: Command, run: Path, folde
         lines = (place / "spikes.csv").read_text(encoding="utf-8").splitlines()
         found = [line.replace(".", ",").split(",") for line in lines[1:]]
         assert lines[0] == "neuron,timestep"
+        assert found == sorted(found, key=lambda one: (int(one[2]), one[0], int(one[1])))  # as they happen
         assert {(group, int(n), int(t)) for group, n, t in found} == expected and len(found) == len(expected)
         summary = yaml.safe_load((place / "run_summary.yaml").read_text(encoding="utf-8"))
         energy = summary["energy"]
@@ -161,6 +162,7 @@ def test_neurobench_metrics_are_those_of_their_definitions(call: Command, run: P
         }
         assert 0 < effective < metrics["SynapticOperations"]["Dense"] * n_samples
         assert result["n_recorded"] == n_samples == 4
+        assert result["n_samples"] == report_of(run)["task"]["n_test"]
         zeros = sum(int((w == 0).sum()) for w in weights) / sum(w.size for w in weights)
         assert metrics["ConnectionSparsity"] == round(zeros, 4)
         with h5py.File(run / "activity.h5") as file:

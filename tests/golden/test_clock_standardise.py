@@ -138,10 +138,10 @@ def test_only_layers_that_learn_and_are_standardised_take_clocks_last_first() ->
     order: list[int] = []
     run_unit = core.machine.run
 
-    def watch(unit: Any) -> None:
+    def watch(unit: Any, *layers: Any) -> None:
         if isinstance(unit, Standardise):
             order.append(unit.layer)
-        run_unit(unit)
+        run_unit(unit, *layers)
 
     core.machine.run = watch
     result = core.run([GoldenSample([[]], 0)], learn=True)

@@ -48,8 +48,9 @@ for (const row of document.querySelectorAll("tr")) {
     const words = document.createRange();
     words.selectNodeContents(cell);
     const held = words.getBoundingClientRect();
-    if (box.width && (box.top < top + 0.5 ? box.left < end - 0.5 : false)) found.push(cell.textContent);
-    if (cell.textContent.trim() && (held.left < box.left - 0.5 || held.right > box.right + 0.5)) found.push(cell.textContent);
+    const hides = box.width && box.top < top + 0.5 && box.left < end - 0.5;
+    const bursts = cell.textContent.trim() && (held.left < box.left - 0.5 || held.right > box.right + 0.5);
+    if (hides || bursts) found.push(cell.textContent);
     [end, top] = [box.right, box.top];
   }
 }
@@ -62,7 +63,7 @@ const names = [...document.querySelectorAll("*")].flatMap(one => [...one.attribu
 return {
   hacked: window.hacked ?? null,
   scripts: document.scripts.length,
-  foreign: count("img, iframe, object, embed, link, base, form, input"),
+  foreign: count("img, iframe, object, embed, link, base, form, input, i"),
   styles: count("style") - count("svg style"),
   titles: count("title") - count("svg title"),
   handlers: names.filter(name => name.startsWith("on")),
@@ -173,7 +174,9 @@ def check_readable(browser: Browser, width: int) -> None:
 def check_clean(browser: Browser, n_scripts: int = 0) -> None:
     """No text of the data became an element, an attribute or a script."""
     found = browser.run(INTRUDERS)
-    assert found == {"hacked": None, "scripts": n_scripts, "foreign": 0, "styles": 1, "titles": 1, "handlers": []}, found
+    assert found == {"hacked": None, "scripts": n_scripts, "foreign": 0, "styles": 1, "titles": 1, "handlers": []}, (
+        found
+    )
 
 
 @contextmanager

@@ -41,7 +41,20 @@ NEVER_IMPORTS = {
     "neurochip.silicon": {"neurochip.core", "neurochip.reference", "neurochip.rules"},
 }
 ONLY_IN = {"tonic": {"neurochip.tasks"}, "torch": set[str](), "spikingjelly": set[str]()}
-HEAVY = {"dask", "h5py", "jinja2", "matplotlib", "nir", "numba", "optuna", "pandas", "scipy", "sklearn", "tonic", "xarray"}
+HEAVY = {
+    "dask",
+    "h5py",
+    "jinja2",
+    "matplotlib",
+    "nir",
+    "numba",
+    "optuna",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "tonic",
+    "xarray",
+}
 LOADED_AT_START = {"neurochip", "neurochip.__main__", "neurochip.cli"}
 
 

@@ -138,3 +138,22 @@ def test_requests_that_make_no_sense_are_refused(sweeps: list[str], options: dic
     with pytest.raises(UserError, match=r".") as error:
         parse_request(sweeps, **options)
     assert sentence in str(error.value)
+
+
+def test_numbers_that_are_equal_are_one_value() -> None:
+    with pytest.raises(UserError, match=r"learning.learning_rate: the value 1.0 stands there twice"):
+        parse_sweep("learning.learning_rate=1,1.0")
+    assert parse_sweep("a.b=1,true").values == (1, True)
+
+
+def test_a_key_inside_another_one_is_refused() -> None:
+    with pytest.raises(UserError, match=r"network.layers.0.neurons: lies inside network.layers, which is swept as well"):
+        parse_request(["network.layers.0.neurons=8,12", "network.layers=[],[1]"])
+    assert len(parse_request(["learning.batch=1", "learning.batches=2"]).axes) == 2
+
+
+@pytest.mark.parametrize("points", [0, -3])
+@pytest.mark.parametrize("method", ["random", "optuna"])
+def test_at_least_one_point_is_drawn(method: str, points: int) -> None:
+    with pytest.raises(UserError, match=rf"--points {points}: is not allowed; allowed are 1 or more"):
+        parse_request(["learning.batch=1,2"], method=method, n_points=points)

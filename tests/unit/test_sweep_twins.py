@@ -10,6 +10,7 @@ from sweep_request import BITS, results_of, sweep_tiny
 
 from neurochip.errors import UserError
 from neurochip.sweep.request import parse_request, settings_of
+from neurochip.sweep.summary import summary_of
 
 ARITHMETIC, RULE, CHIP = "precision.arithmetic", "learning.rule", "chip.name"
 
@@ -64,3 +65,12 @@ def test_the_page_says_that_twins_stand_beside_the_points(tmp_path: Path) -> Non
     sweep_tiny(tmp_path, "out", f"{BITS}=3,4", twin=True, page=True)
     page = (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
     assert f"{BITS} over 3, 4; all combinations, and their float twins; seed 3: 3 settings, 3 points." in page
+
+
+def test_a_rule_that_does_not_learn_is_no_candidate_beside_those_that_do(tmp_path: Path) -> None:
+    """It would always be the cheapest per learned sample, as it learns none on the chip."""
+    tiny.write_tiny_task(tmp_path)
+    points = sweep_tiny(tmp_path, "out", f"{RULE}=infer,ottt-o")
+    summary = summary_of(points, tiny.tiny_experiment(), "grid")
+    assert [setting["learns"] for setting in summary["settings"]] == [False, True]
+    assert (summary["best"], summary["cheapest"], summary["front"]) == (1, 1, [1])
