@@ -67,7 +67,7 @@ def _comment(records: Mapping[str, Any]) -> str:
     ]
     named = [one for one in records["signals"] if one["frac"] is not None]
     lines += [f"{one['scope']}.{one['name']} frac {one['frac']}" for one in named]
-    return "\n".join(" ".join(line.split()) for line in lines)
+    return "\n".join(" ".join(line.split()) for line in lines).replace("$", "_")
 
 
 def _declarations(records: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -210,6 +210,7 @@ def test_time_is_that_of_the_clock(clock_mhz: float, timescale: str, times: list
 def test_no_name_breaks_out_of_the_comment() -> None:
     dump = read_vcd(vcd_dump(made_records(100.0, name="a $end\n$var wire 1 ! x $end")))
     assert set(dump.variables) == {"cycle", "phase", "layer", "step", "layer0.u_0"}
+    assert "layer0.u_0 frac 2" in dump.header.split("$end")[0]  # the comment ends where it should
     assert vcd_dump(made_records(100.0)) == vcd_dump(made_records(100.0))
 
 
