@@ -1,7 +1,7 @@
 """Draw the pictures of README.md and docs/index.md from the run of `neurochip compare`: the energy plot of its report.
 
-    neurochip compare --out RUN
-    python scripts/make_docs_figures.py RUN
+neurochip compare --out RUN
+python scripts/make_docs_figures.py RUN
 """
 
 from __future__ import annotations

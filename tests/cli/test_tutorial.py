@@ -28,7 +28,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def is_as_shown(shown: str, printed: str) -> bool:
-    """Whether a text is as the page shows it: `...` stands for any text, and blanks at the end of a line do not count."""
+    """Whether a text is as the page shows it: `...` stands for any text; blanks at the end of a line do not count."""
     lines = "".join(line.rstrip() + "\n" for line in printed.splitlines())
     return doctest.OutputChecker().check_output(shown, lines, doctest.ELLIPSIS)
 

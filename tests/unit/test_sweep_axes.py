@@ -147,7 +147,8 @@ def test_numbers_that_are_equal_are_one_value() -> None:
 
 
 def test_a_key_inside_another_one_is_refused() -> None:
-    with pytest.raises(UserError, match=r"network.layers.0.neurons: lies inside network.layers, which is swept as well"):
+    said = "network.layers.0.neurons: lies inside network.layers, which is swept as well"
+    with pytest.raises(UserError, match=said):
         parse_request(["network.layers.0.neurons=8,12", "network.layers=[],[1]"])
     assert len(parse_request(["learning.batch=1", "learning.batches=2"]).axes) == 2
 
