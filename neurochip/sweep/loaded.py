@@ -26,14 +26,15 @@ class LoadedTasks:
 
     def load(self, settings: TaskSettings, base_dir: Path, seed: int, progress: Progress) -> TaskData:
         """As `tasks.load_task`; the task is shared, so nobody may change it."""
-        key = _key(settings, base_dir, seed)
+        for_any, for_seed = _key(settings, base_dir, None), _key(settings, base_dir, seed)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            for key in (for_any, for_seed):
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
         task = load_task(settings, base_dir, seed, progress)
         with self._lock:
-            self._kept[key] = task
+            self._kept[for_seed if task.is_seeded else for_any] = task
             while sum(map(n_bytes, self._kept.values())) > self._most_bytes:
                 self._kept.popitem(last=False)
         return task
@@ -44,8 +45,8 @@ def n_bytes(task: TaskData) -> int:
     return sum(getattr(split, name).nbytes for split in (task.train, task.validation, task.test) for name in ARRAYS)
 
 
-def _key(settings: TaskSettings, base_dir: Path, seed: int) -> str:
-    """All that a task depends on: its settings, the seed, and which state of which file."""
+def _key(settings: TaskSettings, base_dir: Path, seed: int | None) -> str:
+    """All that a task depends on: its settings, which state of which file, and the seed, None where it plays no part."""
     stamp = None
     if settings.path:
         path = base_dir / Path(settings.path).expanduser()

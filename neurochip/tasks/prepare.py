@@ -77,7 +77,8 @@ def finish_task(
         train, validation = train.subset(kept), train.subset(held)
     if binned["test"].n_samples == 0:
         raise UserError(f"{where}: test has no recording of the classes {list(classes)}; at least one is needed")
-    return TaskData(settings.name, train, validation, binned["test"], classes, sensor_size, provenance)
+    is_seeded = "validation" not in binned or bool(settings.transforms)
+    return TaskData(settings.name, train, validation, binned["test"], classes, sensor_size, provenance, is_seeded)
 
 
 def content_hash(hashes: Mapping[str, str]) -> dict[str, str]:

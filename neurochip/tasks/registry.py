@@ -52,7 +52,9 @@ class TaskInfo:
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
-    """A task in steps: three splits, the raw label of every class index, and where the data came from."""
+    """A task in steps: three splits, the raw label of every class index, where the data came from, and whether another
+    seed would give others.
+    """
 
     name: str
     train: EventDataset
@@ -61,6 +63,7 @@ class TaskData:
     classes: tuple[int, ...]
     sensor_size: SensorSize
     provenance: Mapping[str, str]
+    is_seeded: bool = True
 
     @property
     def n_inputs(self) -> int:

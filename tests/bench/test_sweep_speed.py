@@ -32,8 +32,8 @@ class Timed:
 
 
 def sweep(folder: Path, out: str, n_workers: int, seeds: str) -> Timed:
-    """Run `neurochip precision` on one epoch of the default experiment."""
-    words = (*SWEEP, "--seeds", seeds, "--set", "learning.epochs=1", "--workers", str(n_workers), "--quiet")
+    """Run `neurochip precision` on two epochs of the default experiment."""
+    words = (*SWEEP, "--seeds", seeds, "--set", "learning.epochs=2", "--workers", str(n_workers), "--quiet")
     line = [sys.executable, "-m", "neurochip", "precision", *words, "--out", out]
     start, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
     subprocess.run(line, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL)

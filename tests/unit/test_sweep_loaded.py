@@ -35,15 +35,15 @@ def get(tasks: LoadedTasks, folder: Path, seed: int = 1, **changes: Any) -> Task
     return tasks.load(task_settings(tiny_experiment(**changes)), folder, seed, lambda text: None)
 
 
-def test_a_task_is_loaded_once_per_setting_folder_seed_and_state_of_its_file(tmp_path: Path, loads: list[int]) -> None:
+def test_a_task_is_loaded_once_per_setting_folder_and_state_of_its_file(tmp_path: Path, loads: list[int]) -> None:
     path = write_tiny_task(tmp_path)
     tasks = LoadedTasks()
     first = get(tasks, tmp_path)
     assert get(tasks, tmp_path) is first
-    assert get(tasks, tmp_path, seed=2) is not first
+    assert get(tasks, tmp_path, seed=2) is first  # it has a validation split of its own
     assert get(tasks, tmp_path, task__steps=5).n_steps == 5
     assert get(tasks, tmp_path, precision__event={"bits": 2}) is not first
-    assert loads == [1, 2, 1, 1]
+    assert loads == [1, 1, 1]
     other = tmp_path / "other"
     other.mkdir()
     write_tiny_task(other, {"train": 20, "validation": 6, "test": 9})
@@ -56,11 +56,20 @@ def test_a_task_is_loaded_once_per_setting_folder_seed_and_state_of_its_file(tmp
     assert len(loads) == n_before + 1
 
 
+def test_a_validation_split_that_the_seed_cuts_is_loaded_per_seed(tmp_path: Path, loads: list[int]) -> None:
+    write_tiny_task(tmp_path, {"train": 30, "test": 9})
+    tasks = LoadedTasks()
+    first = get(tasks, tmp_path)
+    assert get(tasks, tmp_path) is first
+    assert get(tasks, tmp_path, seed=2) is not first
+    assert loads == [1, 2]
+
+
 def test_what_was_used_last_is_kept_within_the_bound(tmp_path: Path, loads: list[int]) -> None:
-    write_tiny_task(tmp_path)
+    write_tiny_task(tmp_path, {"train": 30, "test": 9})
     size = n_bytes(get(LoadedTasks(), tmp_path))
     tasks = LoadedTasks(2 * size)
-    for seed in (1, 2, 1, 3, 1, 2):  # the data have their own splits, so all seeds take as much
+    for seed in (1, 2, 1, 3, 1, 2):  # the same recordings, cut in two by the seed, so all take as much
         get(tasks, tmp_path, seed)
     assert loads == [1, 1, 2, 3, 2]
     loads.clear()
