@@ -46,7 +46,7 @@ def n_bytes(task: TaskData) -> int:
 
 
 def _key(settings: TaskSettings, base_dir: Path, seed: int | None) -> str:
-    """All that a task depends on: its settings, which state of which file, and the seed, None where it plays no part."""
+    """All that a task depends on: its settings, which state of which file, and the seed, None if it plays no part."""
     stamp = None
     if settings.path:
         path = base_dir / Path(settings.path).expanduser()

@@ -36,8 +36,8 @@ def summary_of(points: Sequence[SweepPoint], base: Experiment, strategy: str, co
     Returns:
         `keys` that vary with `title` and `values`; `settings`, each with the values of those keys, its `arithmetic`
         (fixed, float, or partly: the float twin with some quantisers), whether its rule `learns`, its seeds, `test`
-        (mean, min, max over the seeds that went well) and mean costs; places in `settings` of the `front` by rising energy, and of `best`, `cheapest`
-        and `knee`, or None; `failures`; where it came from.
+        (mean, min, max over the seeds that went well) and mean costs; places in `settings` of the `front` by rising
+        energy, and of `best`, `cheapest` and `knee`, or None; `failures`; where it came from.
     """
     keys = varying_keys(points)
     settings = [_setting(group, keys, base) for group in by_setting(points)]
