@@ -173,13 +173,20 @@ def test_another_camera_has_another_cache_file(cache, monkeypatch):
     assert len(list(cache.iterdir())) == 2
 
 
+def bilinear(camera, rows, columns, dx, dy):
+    """Integer weights [sensor pixels, image pixels] of bilinear sampling, and the value that means 1."""
+    down, unit_y = dvs_camera._line_weights(camera, rows, dy)
+    across, unit_x = dvs_camera._line_weights(camera, columns, dx)
+    return np.kron(down, across), unit_x * unit_y
+
+
 def test_integer_sampling_is_bilinear_interpolation():
     """Against scipy's, at positions between pixels."""
     from scipy.ndimage import map_coordinates
 
     camera, (dx, dy) = digits_dvs.CAMERA, (-37, 52)
     image = digits_dvs.read_digits()[0][5]
-    weights, unit = dvs_camera._bilinear(camera, 8, 8, dx, dy)
+    weights, unit = bilinear(camera, 8, 8, dx, dy)
     found = (weights @ image.ravel() / unit).reshape(camera.sensor_pixels, camera.sensor_pixels)
     margin = (camera.sensor_pixels - camera.digit_pixels) / 2
     pixel = np.arange(camera.sensor_pixels) + 0.5 - margin
@@ -197,7 +204,7 @@ def test_the_camera_equals_its_definition_pixel_by_pixel(recordings):
     one = dvs_camera.record(camera, images[:1], labels[:1], 16)
     table, events, previous, memory = dvs_camera._log_table(camera), [], None, None
     for frame, (dx, dy) in enumerate(dvs_camera._displacements(camera)):
-        weights, unit = dvs_camera._bilinear(camera, 8, 8, dx, dy)
+        weights, unit = bilinear(camera, 8, 8, dx, dy)
         sums = [sum(int(w) * int(v) for w, v in zip(row, images[0].ravel(), strict=True)) for row in weights]
         current = [int(table[total * camera.levels // (16 * unit)]) for total in sums]
         memory = memory or list(current)

@@ -183,7 +183,7 @@ def test_a_rule_that_was_not_run_is_named(run: Path) -> None:
         ("60-24-5", Asked(), ["chip.name=abacus"], "abacus"),
         ("9000-4000-10", Asked(), ["chip.overflow=refuse"], "memories.synapse holds"),
         ("60-0-5", Asked(), [], "a size is 0"),
-        ("60x24", Asked(), [], "neither sizes nor a TOML file"),
+        ("60x24", Asked(), [], "neither sizes nor a TOML or NIR file"),
         ("no.toml", Asked(), [], "no such file"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -257,9 +258,14 @@ def test_formats_that_were_all_given_have_no_magnitude(tmp_path: Path) -> None:
         )
 
 
+def without_tips(page: Path) -> str:
+    """A page without the attributes of its cells."""
+    return re.sub("<td [^>]*>", "<td>", page.read_text(encoding="utf-8"))
+
+
 def test_the_page_shows_ranges_and_pages_of_earlier_reports_still_come(tmp_path: Path) -> None:
     report = run(tmp_path, "run", ["ottt-o", "bptt-o"], **fracs(weight=["auto", 4, 0]))
-    page = (report.directory / "report.html").read_text(encoding="utf-8")
+    page = without_tips(report.directory / "report.html")
     assert '<th scope="row">weight</th><td>1</td><td>s8.4</td><td>-8.000 … 7.938</td><td>2^-4</td>' in page
     assert "<td>2</td><td>s8.0</td><td>-128.0 … 127.0</td><td>1</td>" in page
     assert "<td>given</td><td>ottt-o, bptt-o</td>" in page
@@ -268,4 +274,4 @@ def test_the_page_shows_ranges_and_pages_of_earlier_reports_still_come(tmp_path:
         result.pop("ranges", None)
     jsonschema.validate(report.data, load_schema())
     write_report_html(report.data, tmp_path / "old.html")
-    assert "<td>–</td><td>s8.4</td><td>–</td>" in (tmp_path / "old.html").read_text(encoding="utf-8")
+    assert "<td>–</td><td>s8.4</td><td>–</td>" in without_tips(tmp_path / "old.html")
