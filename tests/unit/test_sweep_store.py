@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,20 +90,26 @@ def test_an_empty_folder_and_that_of_a_sweep_are_taken(tmp_path: Path, store: Po
     assert store.read("k", CONFIGURED) == DONE
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 100 bytes: a write of more ends in the middle, as on a disk that is full."""
+    """No file may grow beyond 100 bytes: a write of more ends in the middle, as on a disk that is full.
+
+    Only around what is tested: the report of the tests may be a file as well.
+    """
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_the_points_before_it(store: PointStore, full_disk: None) -> None:
-    with pytest.raises(UserError, match=r"k\.json: cannot be written \(File too large\); the points before it are ke"):
+def test_a_full_disk_is_one_sentence_and_leaves_the_points_before_it(store: PointStore) -> None:
+    said = r"k\.json: cannot be written \(File too large\); the points before it are ke"
+    with pytest.raises(UserError, match=said), full_disk():
         store.write("k", CONFIGURED, Computed(result={"text": "x" * 1000}))
     assert list(file_of(store).parent.iterdir()) == []
     assert store.read("k", CONFIGURED) is None
