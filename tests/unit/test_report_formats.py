@@ -234,11 +234,20 @@ def test_json_is_the_report() -> None:
     assert json.loads(str(FORMATS["json"].write(make_report()))) == make_report()
 
 
+MOST = 4  # entries of a list or table: more make the drawing slow and show no more
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
 @given(
-    st.dictionaries(st.text(), st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+    st.dictionaries(
+        st.text(),
+        st.recursive(
+            PLAIN,
+            lambda inner: st.lists(inner, max_size=MOST) | st.dictionaries(st.text(), inner, max_size=MOST),
+            max_leaves=12,
+        ),
+        max_size=MOST,
+    )
 )
 def test_yaml_reads_back_the_same(content: dict[str, Any]) -> None:
     assert (yaml.safe_load(yaml_text(content)) or {}) == content
