@@ -16,6 +16,7 @@ pytestmark = pytest.mark.recordings
 def settings(**changes):
     values = {"name": "events-h5", "path": "nmnist_digits6789.h5", "steps": 20, "repeat": "once", "classes": None}
     values |= {"sensor_size": None, "crop": None, "validation": None, "event_bits": 1}
+    values |= {"download": False, "transforms": None}
     return SimpleNamespace(**(values | changes))
 
 
