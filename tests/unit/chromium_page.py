@@ -5,6 +5,7 @@ Skips where one of them is missing, and fails instead where NEUROCHIP_NEEDS_CHRO
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -75,9 +76,7 @@ def chromium() -> tuple[str, str]:
     """Browser and driver; skips, or fails where they must be there."""
     found = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     missing = [name for name, path in found.items() if path is None]
-    try:
-        import selenium  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("selenium") is None:
         missing.append("selenium")
     if missing:
         say = pytest.fail if os.environ.get("NEUROCHIP_NEEDS_CHROMIUM") else pytest.skip
