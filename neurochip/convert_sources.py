@@ -198,8 +198,9 @@ def _unzipped(archive: Path, place: Path, budget: _Budget) -> Iterator[tuple[str
 
 def _untarred(archive: Path, place: Path, budget: _Budget) -> Iterator[tuple[str, int]]:
     with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as opened:
+        listing: Any = opened  # its list of members is no part of its types
         for member in opened:
-            setattr(opened, "members", [])  # noqa: B010  # tarfile keeps every member it ever saw
+            listing.members = []  # tarfile keeps every member it ever saw
             if member.isdir():
                 continue
             _check_name(archive, member.name)

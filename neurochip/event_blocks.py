@@ -40,8 +40,8 @@ def open_split(path: str | Path, split: str, sensor_size: SensorSize | None = No
         labels = group["labels"][:]
         try:
             offsets = check_offsets("offsets", group["offsets"][:], len(labels) + 1, n_events).astype(np.int64)
-            nothing = (np.zeros(0, np.int64),) * 4
-            labels = Recordings(*nothing, np.zeros(len(offsets), np.int64), labels, size).labels  # type: ignore[arg-type]
+            none: Any = np.zeros(0, np.int64)
+            labels = Recordings(none, none, none, none, np.zeros(len(offsets), np.int64), labels, size).labels
         except UserError as error:
             raise UserError(f"{split}/{error}") from None
         yield SplitBlocks(group, split, time_name, offsets, labels, size, window)

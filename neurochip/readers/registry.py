@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from neurochip.errors import UserError
 from neurochip.events import check_sensor_size
@@ -48,9 +49,9 @@ class Format:
 
 
 def _format(
-    name: str, title: str, kind: str, module: object, matches: str = "matches", opens: str = "open_items"
+    name: str, title: str, kind: str, module: Any, matches: str = "matches", opens: str = "open_items"
 ) -> Format:
-    return Format(name, title, kind, getattr(module, "USES"), getattr(module, matches), getattr(module, opens))  # noqa: B009
+    return Format(name, title, kind, module.USES, getattr(module, matches), getattr(module, opens))
 
 
 _ALL = (

@@ -65,8 +65,8 @@ def _cell(measure: Measure, results: RuleResults, baseline: RuleResults, report:
     own, other = measure.column.text(results), measure.column.text(baseline)
     unit, name = measure.column.title[1], measure.name
     if measure.ratio is None:
-        values = measure.value(results), measure.value(baseline)
-        change = None if None in values else 100 * (values[0] - values[1])  # type: ignore[operator]
+        first, second = measure.value(results), measure.value(baseline)
+        change = None if first is None or second is None else 100 * (first - second)
         large = NOTHING if change is None else f"{change:+.1f} pt".replace("-", "−")
         better = 0.0 if change is None or abs(change) < 0.05 else change
         meaning = f"difference in {name}, in points: {own} % against {other} %"

@@ -10,6 +10,7 @@ import wave
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,9 +60,9 @@ def rows(recordings: Recordings, index: int) -> list[list[int]]:
     return [[int(e["x"]), int(e["y"]), int(e["p"]), int(e["t"])] for e in events]
 
 
-def run(source: Path, out: Path, **options: object) -> Converted:
+def run(source: Path, out: Path, **options: Any) -> Converted:
     read = options.pop("read", ReadOptions())
-    return convert(source, out, ConvertOptions(read=read, **options))  # type: ignore[arg-type]
+    return convert(source, out, ConvertOptions(read=read, **options))
 
 
 def npy(events: np.ndarray) -> bytes:
