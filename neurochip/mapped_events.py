@@ -22,7 +22,6 @@ from neurochip.events import EventDataset, SampleEvents
 
 CONTENTS = "contents.json"
 LAYOUT = {"step_offsets": "<i8", "addresses": "<u4", "magnitudes": "u1", "labels": "<i4"}
-HASH_BYTES = 1 << 20
 
 
 class MappedEvents(EventDataset):
@@ -187,8 +186,5 @@ def _write_split(folder: Path, split: str, blocks: Iterable[EventDataset]) -> di
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(HASH_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

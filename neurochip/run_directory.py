@@ -4,7 +4,7 @@ experiment.toml   the resolved experiment; it alone continues the run
 checkpoint.h5     weights and random registers per rule, written after every epoch or some hundred samples of a stream
 metrics.jsonl     one line per epoch, or per checkpoint of a stream, with the time of day
 activity.h5       totals and the recorded samples, one group per rule
-report.json, report.html
+report.json, report.html and the plots of its page as *.svg
 """
 
 from __future__ import annotations

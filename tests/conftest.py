@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ settings.load_profile("neurochip")
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what it puts in the background with Ctrl-C ignored, and every process under it inherits that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def recording(relative: str) -> Path:

@@ -13,7 +13,7 @@ from neurochip.report.glance import bars, pairs
 from neurochip.report.json_file import write_text
 from neurochip.report.origins import LEARNED, column_tips, tip
 from neurochip.report.page import render
-from neurochip.report.plots import plots, rule_style
+from neurochip.report.plots import plots, rule_style, svg_file
 from neurochip.report.sentences import hanging_on, header, verdict
 from neurochip.report.stream import stream_plots, stream_tables
 from neurochip.report.table import (
@@ -33,14 +33,17 @@ WORDS = ("from", "rules")  # columns of the number formats without a number
 
 
 def write_report_html(report: Mapping[str, Any], path: str | Path, command: str | None = None) -> None:
-    """Write the page of a report; the same report gives the same bytes.
+    """Write the page of a report, and beside it its plots as `<name>.svg`; the same report gives the same bytes.
 
     Args:
         report: the content of report.json.
         path: the file to write, replaced at once.
         command: what made the report, shown for the reader who wants to repeat it.
     """
-    write_text(path, report_page(report, command))
+    content = _content(report, command)
+    for plot in content["plots"]:
+        write_text(Path(path).with_name(f"{plot['name']}.svg"), svg_file(plot["svg"]))
+    write_text(path, render("report.html.j2", content))
 
 
 def report_page(report: Mapping[str, Any], command: str | None = None) -> str:

@@ -51,6 +51,7 @@ SETTINGS: Any = {
     "axes.axisbelow": True,
     "hatch.linewidth": 0.6,
 }
+NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 WIDTH_INCHES = 5.4
 PAGE_INCHES = 4.6  # of the pictures of a report: at 390 pixels their letters are 11 pixels high
 Part = tuple[str, str, float]  # label of the row, name of the part, length
@@ -118,6 +119,11 @@ def svg_of(figure: Figure, name: str, title: str) -> str:
         text = f'<svg {head[1]} role="img" aria-label="{label}">{text[head.end() :]}'
     text = re.sub(r'\b(id="|xlink:href="#)', rf"\1{name}-", text).replace("url(#", f"url(#{name}-")
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def svg_file(svg: str) -> str:
+    """What `svg_of` gave, as a file that opens by itself."""
+    return f"{svg.replace('<svg ', f'<svg {NAMESPACES} ', 1)}\n"
 
 
 def legend(figure: Figure, axes: Axes, columns: int) -> None:

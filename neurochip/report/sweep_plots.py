@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.plots import SETTINGS, WIDTH_INCHES, figure_of, svg_of
+from neurochip.report.plots import SETTINGS, WIDTH_INCHES, figure_of, svg_file, svg_of
 from neurochip.report.sweep_front_plot import front_plot, is_priced
 from neurochip.report.sweep_heat import heat_maps
 from neurochip.report.sweep_series import Series, is_geometric, legend_below, numeric_key, row_label, series_of
@@ -28,7 +28,6 @@ STYLE: Any = {
     "savefig.facecolor": PAPER,
     "grid.color": "#8a949e",
 }
-NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 MOST_TICKS = 17
 MOST_ROWS = 40  # of the plot by setting
 ROW_COLOURS = {"fixed": "#0072B2", "float": INK, "partly": "#D55E00"}
@@ -56,7 +55,7 @@ class Picture:
     @property
     def svg_file(self) -> bytes:
         """The SVG as a file that opens by itself."""
-        return f"{self.svg.replace('<svg ', f'<svg {NAMESPACES} ', 1)}\n".encode()
+        return svg_file(self.svg).encode()
 
     @property
     def inline(self) -> str:

@@ -42,7 +42,7 @@ class Dask:
             raise UserError(
                 f"--scheduler {scheduler}: is no address; give that of a running scheduler, such as tcp://host:8786"
             )
-        self._scheduler, self._listener = scheduler, listener
+        self._scheduler, self._listener, self._is_waiting = scheduler, listener, False
         self._levels = {name: logging.getLogger(name).level for name in LOGGERS}
         for name in LOGGERS:  # what is lost is said in one sentence
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -75,30 +75,43 @@ class Dask:
     def _completed(self, futures: list[Any]) -> Iterator[Any]:
         """Futures as they end; says so when no worker is there to end them."""
         coming = self._dask.as_completed(futures, loop=self._client.loop)
-        asked, is_waiting = time.monotonic(), False
+        asked = time.monotonic()
         while coming.count():
             if coming.has_ready():
                 yield from coming.next_batch(block=False)
-                asked, is_waiting = time.monotonic(), False
-            elif self._client.status not in LIVE:
-                raise self._lost()
+                asked = time.monotonic()
             elif time.monotonic() - asked < ASK_S:
                 time.sleep(POLL_S)
             else:
-                was_waiting, is_waiting = is_waiting, self._has_no_worker()
+                self._ask_for_workers()
                 asked = time.monotonic()
-                if is_waiting and not was_waiting:
-                    self._listener.message(f"--scheduler {self._scheduler}: has no workers, waiting for one")
 
-    def _has_no_worker(self) -> bool:
+    def _fetched(self, future: Any) -> list[Computed]:
+        """The result of a future that ended; it is computed once more where its worker was killed since."""
+        while True:
+            try:
+                done: list[Computed] = future.result(timeout=ASK_S)
+            except TimeoutError:
+                self._ask_for_workers()
+            else:
+                self._is_waiting = False
+                return done
+
+    def _ask_for_workers(self) -> None:
+        """Say it once when no worker is there to end what is waited for."""
+        if self._client.status not in LIVE:
+            raise self._lost()
         try:
-            return not self._client.nthreads()
-        except (OSError, RuntimeError):  # the connection ended just now, which the futures tell next
-            return False
+            is_waiting = not self._client.nthreads()
+        except (OSError, RuntimeError):  # the connection ended just now, which is told next
+            return
+        if is_waiting and not self._is_waiting:
+            self._listener.message(f"--scheduler {self._scheduler}: has no workers, waiting for one")
+        self._is_waiting = is_waiting
 
     def _result(self, future: Any, job: Job) -> list[Computed]:
         try:
-            done: list[Computed] = future.result()
+            done = self._fetched(future)
         except self._dask.KilledWorker:
             return lost(job, "every worker that computed it was killed, perhaps for want of memory")
         except (self._dask.client.FutureCancelledError, OSError) as error:

@@ -12,8 +12,6 @@ from types import ModuleType
 from neurochip.errors import UserError
 from neurochip.tasks.registry import Progress
 
-HASH_BYTES = 1 << 20
-
 
 @contextmanager
 def kept_event_file(
@@ -50,11 +48,8 @@ def kept_event_file(
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 (hex) of the bytes of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(HASH_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def code_sha256(modules: Sequence[ModuleType | Path]) -> str:

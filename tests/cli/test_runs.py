@@ -17,6 +17,7 @@ import pytest
 from .conftest import Command, Done, environment
 
 RUN_FILES = {"experiment.toml", "report.json", "report.html", "metrics.jsonl", "checkpoint.h5", "activity.h5"}
+RUN_FILES |= {f"{plot}.svg" for plot in ("curves", "energy", "footprint", "steps")}
 PRECISIONS = ("fixed", "float")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import html.parser
 import re
+import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,19 @@ class TestPage:
 
     def test_two_writes_give_the_same_bytes(self, report: dict[str, Any], tmp_path: Path) -> None:
         first = page(report, tmp_path / "a.html")
+        pictures = {path.name: path.read_bytes() for path in tmp_path.glob("*.svg")}
         assert page(copy.deepcopy(report), tmp_path / "b.html") == first
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "b.html"]
+        assert {path.name: path.read_bytes() for path in tmp_path.glob("*.svg")} == pictures
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["a.html", "b.html", *pictures])
+
+    def test_the_plots_are_files_of_their_own(self, report: dict[str, Any], tmp_path: Path) -> None:
+        text = page(report, tmp_path / "report.html")
+        pictures = {path.stem: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.svg")}
+        assert sorted(pictures) == ["curves", "energy", "footprint", "steps"]
+        for picture in pictures.values():
+            root = xml.etree.ElementTree.fromstring(picture)
+            assert root.tag == "{http://www.w3.org/2000/svg}svg"
+            assert picture.split(">", 1)[1].rstrip() in text
 
     def test_a_float_run_has_a_page(self, tmp_path: Path) -> None:
         text = page(given.make_report(results=[given.float_result("ottt-o")]), tmp_path / "report.html")

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dask_processes import DaskProcesses
@@ -96,6 +97,28 @@ def test_without_workers_it_says_so_and_waits_for_one(
     assert listener.told
     assert set(listener.told) == {waits}
     assert files_of(folder / "left") == files_of(folder / "serial")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_result_that_was_lost_with_its_worker_is_computed_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "ASK_S", 0.5)
+    completed = cluster_module.Dask._completed
+    with DaskProcesses(tmp_path) as cluster:
+        cluster.start_worker()
+        listener = LosesAllWorkers(cluster)
+
+        def kills_when_one_is_completed(dask: cluster_module.Dask, futures: list[Any]) -> Iterator[Any]:
+            for future in completed(dask, futures):
+                if not listener.told:
+                    cluster.kill_workers()
+                yield future
+
+        monkeypatch.setattr(cluster_module.Dask, "_completed", kills_when_one_is_completed)
+        sweep_tiny(folder, "again", *SWEEP, seeds="1,2", scheduler=cluster.address, listener=listener)
+    assert listener.told
+    assert files_of(folder / "again") == files_of(folder / "serial")
 
 
 @pytest.mark.filterwarnings("default")
