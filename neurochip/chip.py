@@ -215,6 +215,11 @@ def list_chips() -> list[str]:
     return sorted(path.stem for path in (data_folder("hw_models") / "chips").glob("*.toml"))
 
 
+def chip_file(name_or_path: str | Path) -> Path:
+    """The file of a chip; arguments and errors as `load_chip`, but it is not read."""
+    return _find(name_or_path, "chips", "chip")
+
+
 def load_chip(name_or_path: str | Path) -> Chip:
     """Read a chip by the name of a packaged one (`list_chips`) or from the path of a TOML file, and its technology.
 
@@ -223,7 +228,7 @@ def load_chip(name_or_path: str | Path) -> Chip:
     Raises:
         UserError: an unknown name, a file that cannot be read, an unknown key, or a value that is not allowed.
     """
-    chip_path = _find(name_or_path, "chips", "chip")
+    chip_path = chip_file(name_or_path)
     table = _read(chip_path)
     technology = table.get("technology")
     if not isinstance(technology, str):

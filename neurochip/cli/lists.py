@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,10 +19,15 @@ FILE_WIDTH = 160  # of a table in a file or a pipe, which has no edge to fit
 Row = Mapping[str, Any]
 
 
-def chips(as_json: options.Json = False) -> None:
+def chips(
+    as_json: options.Json = False,
+    show: Annotated[str | None, typer.Option(metavar="NAME", help="Print the file of one, to change a copy.")] = None,
+) -> None:
     """List the chips that come with neurochip."""
-    from neurochip.chip import list_chips, load_chip
+    from neurochip.chip import chip_file, list_chips, load_chip
 
+    if show is not None:
+        return typer.echo(chip_file(show).read_text(encoding="utf-8"), nl=False)
     rows = [_chip_row(load_chip(name)) for name in list_chips()]
     if as_json:
         return _print_json(rows)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,8 @@ OPTIONS = {
         *("--skip-damaged", "--quiet", "--help"),
     },
     ("export",): {"--format", "--out", "--rule", "--help"},
-    **{(name,): {"--json", "--help"} for name in LISTS},
+    **{(name,): {"--json", "--help"} for name in LISTS[1:]},
+    ("chips",): {"--json", "--show", "--help"},
 }
 # pydantic is not among them: typer itself uses it to read the options of a command.
 HEAVY = {
@@ -129,6 +131,15 @@ def test_networks_show_inputs_and_sizes(call: Command) -> None:
     assert (vgg["inputs"], vgg["n_parameters"], vgg["n_neurons"]) == ("3x32x32", 9_225_610, 409_600)
     (line,) = [line for line in call("networks").out.splitlines() if line.split()[:1] == ["vgg-sws"]]
     assert line.split()[1:5] == ["3x32x32", "10", "9225610", "409600"]
+
+
+def test_the_file_of_a_chip_is_printed_and_is_the_same_chip(call: Command, folder: Path) -> None:
+    (folder / "mine.toml").write_text(call("chips", "--show", "ottt-core-28nm").out, encoding="utf-8")
+    mine, packaged = load_chip(folder / "mine.toml"), load_chip("ottt-core-28nm")
+    assert mine.model_dump() == packaged.model_dump()
+    done = call("chips", "--show", "ottt-core")
+    assert (done.code, done.out) == (2, "")
+    assert "ottt-core-28nm" in done.err
 
 
 def test_capacities_of_chips_follow_from_words_lanes_and_default_formats(call: Command) -> None:
