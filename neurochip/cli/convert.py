@@ -26,7 +26,7 @@ def convert(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How images (rate, latency, direct, saccade) or sounds (filter-bank) become events. [default: rate, "
+            help="How images (rate, latency, direct, saccade) or sounds (filter-bank, delta) become events. [default: rate, "
             "filter-bank]",
         ),
     ] = None,

@@ -35,7 +35,7 @@ def recordings(name: str, events: Encoded, image: np.ndarray = LEVELS, **setting
 
 def test_every_encoder_is_listed_under_what_it_encodes() -> None:
     assert list_encoders("images") == ["direct", "latency", "rate", "saccade"]
-    assert list_encoders("sounds") == ["filter-bank"]
+    assert list_encoders("sounds") == ["delta", "filter-bank"]
 
 
 def bernoulli(level: int, drawn: int, peak: Fraction) -> int:
@@ -278,7 +278,7 @@ def test_the_saccade_camera_sees_what_dvs_camera_records() -> None:
     ("name", "kind", "settings", "message"),
     [
         ("rates", "images", {}, "--encoder rates is not an encoder of images; allowed are direct, latency, rate, sacc"),
-        ("rate", "sounds", {}, "--encoder rate is not an encoder of sounds; allowed are filter-bank"),
+        ("rate", "sounds", {}, "--encoder rate is not an encoder of sounds; allowed are delta, filter-bank"),
         ("rate", "images", {"step": "3"}, "--set step: the encoder rate has no such parameter; allowed are steps, "),
         ("rate", "images", {"steps": "0"}, "--set steps=0 must be an integer from 1 to 32767"),
         ("rate", "images", {"steps": "2.5"}, "--set steps=2.5 must be an integer"),
@@ -304,3 +304,27 @@ def test_what_no_sensor_or_sound_can_have_is_refused() -> None:
         check_number(2**24 + 1)
     with pytest.raises(UserError, match="one sample becomes 83886080 events"):
         encode("direct", np.full((64, 64), 255, np.uint8), bits="1", steps="20480")
+
+
+@pytest.mark.parametrize(("code", "sign"), [("delta", math.trunc), ("level", None)])
+@pytest.mark.parametrize("duration_us", [0, 2000])
+def test_delta_sends_the_changes_of_a_waveform(code: str, sign, duration_us: int) -> None:
+    samples = np.random.default_rng(3).integers(-(2**31), 2**31, 40, dtype=np.int32)
+    samples[:3] = [2**31 - 1, -(2**31), -(2**31)]
+    settings = {"code": code, "threshold": "3000", "duration_us": str(duration_us)}
+    encoder = make_encoder("delta", "sounds", settings)
+    levels = [int(value) // 2**16 for value in samples]
+    expected, memory = [], levels[0]
+    for k in range(1, len(levels)):
+        if sign:
+            n = math.trunc(Fraction(levels[k] - memory, 3000))
+            memory += n * 3000
+        else:
+            n = levels[k] // 3000 - levels[k - 1] // 3000
+        t = k * 1_000_000 // 8000
+        if not duration_us or t < duration_us:
+            expected += [(t, 0, 0, int(n > 0))] * abs(n)
+    assert rows(encoder.encode(samples, 8000)) == expected
+    assert len(expected) > 50
+    assert encoder.sensor == (1, 1, 2)
+    assert encoder.window_us == ((0, duration_us - 1) if duration_us else None)
