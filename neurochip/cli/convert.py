@@ -26,8 +26,8 @@ def convert(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How images (rate, latency, direct, saccade) or sounds (filter-bank, delta) become events. [default: rate, "
-            "filter-bank]",
+            help="How images (rate, latency, direct, saccade) or sounds (filter-bank, delta) become events. "
+            "[default: rate, filter-bank]",
         ),
     ] = None,
     settings: Annotated[
