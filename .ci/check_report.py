@@ -1,9 +1,13 @@
-"""Check the report that `neurochip compare` wrote: python check_report.py RUNS_FOLDER."""
+"""Check the run that `neurochip compare` left, and that README's picture is of such a run.
+
+python check_report.py RUNS_FOLDER
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +27,10 @@ RESULT_KEYS = {
     "ratio_to_inference",
     "energy_to_accuracy",
 }
-RUN_FILES = {"experiment.toml", "report.json", "report.html", "metrics.jsonl", "checkpoint.h5", "activity.h5"}
+PLOTS = {f"{name}.svg" for name in ("curves", "energy", "footprint", "steps")}
+RUN_FILES = {"experiment.toml", "report.json", "report.html", "metrics.jsonl", "checkpoint.h5", "activity.h5"} | PLOTS
+BAR = re.compile(r'<path d="M ([0-9.]+) [0-9.]+ *\nL ([0-9.]+) [0-9.]+ *\nL [0-9.]+ [0-9.]+ *\nL [0-9.]+ [0-9.]+ *\nz')
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "compare-energy.svg"
 
 
 def problems_of(result: dict[str, Any]) -> list[str]:
@@ -42,6 +49,21 @@ def problems_of(result: dict[str, Any]) -> list[str]:
         if not (math.isfinite(energy) and energy > 0):
             found.append(f"{name}: energy per sample is {energy} pJ")
     return found
+
+
+def drawn(path: Path) -> tuple[list[str], list[float]]:
+    """Texts of a picture, and the lengths of its bars over that of the axis."""
+    text = path.read_text(encoding="utf-8")
+    _picture, axis, *bars = [float(right) - float(left) for left, right in BAR.findall(text)]
+    return re.findall(r"<text[^>]*>([^<]*)</text>", text), [bar / axis for bar in bars]
+
+
+def are_alike(one: Path, other: Path) -> bool:
+    """Whether two pictures show the same: fonts move what is drawn a little."""
+    (texts, bars), (other_texts, other_bars) = drawn(one), drawn(other)
+    if texts != other_texts or len(bars) != len(other_bars):
+        return False
+    return all(abs(a - b) < 0.005 for a, b in zip(bars, other_bars, strict=True))
 
 
 def main(folder: Path) -> int:
@@ -74,6 +96,8 @@ def main(folder: Path) -> int:
         problems += [
             f"{schema.name}: {error.json_path}: {error.message[:200]}" for error in validator.iter_errors(report)
         ]
+    if not are_alike(reports[0].parent / "energy.svg", PICTURE):
+        problems.append("README's picture is not the energy.svg of this run: copy it to docs/compare-energy.svg")
     for result in results:
         accuracy = result.get("accuracy", {}).get("test")
         print(f"{result.get('rule'):10} {result.get('precision'):6} test accuracy {accuracy}")
