@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -55,7 +56,9 @@ def prepare_task(
         progress(f"{settings.name}: {name}: {recordings.n_samples} recordings, {len(recordings.x)} events into steps")
         binned[name] = bin_split(recordings, classes, settings)
     size = splits["train"].sensor_size
-    return finish_task(binned, classes, size, settings, seed, {**provenance, **content_hash(hashes)}, where)
+    notes = {**provenance, **content_hash(hashes)}
+    task = finish_task(binned, classes, size, settings, seed, notes, where)
+    return replace(task, step_us=step_us(splits["train"], settings.steps))
 
 
 def finish_task(
@@ -79,6 +82,19 @@ def finish_task(
         raise UserError(f"{where}: test has no recording of the classes {list(classes)}; at least one is needed")
     is_seeded = "validation" not in binned or bool(settings.transforms)
     return TaskData(settings.name, train, validation, binned["test"], classes, sensor_size, provenance, is_seeded)
+
+
+def step_us(recordings: Recordings, n_steps: int) -> float | None:
+    """Return how long a step lasts: a part of the window, or in the median of the recordings; None without events."""
+    if recordings.window_us is not None:
+        first, last = recordings.window_us
+        return (last - first + 1) / n_steps
+    offsets = recordings.offsets
+    filled = np.flatnonzero(np.diff(offsets))
+    if not len(filled):
+        return None
+    lengths = recordings.t[offsets[filled + 1] - 1] - recordings.t[offsets[filled]] + 1
+    return float(np.median(lengths)) / n_steps
 
 
 def content_hash(hashes: Mapping[str, str]) -> dict[str, str]:

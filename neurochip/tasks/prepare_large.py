@@ -10,6 +10,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def prepare_large_task(
         key = _cache_key(path, settings, classes, names)
         binned, hashes = _cached(cache_dir / f"steps-{key[:16]}", key, splits, classes, settings, size, progress)
         content = prepare.content_hash(hashes)
-        return prepare.finish_task(binned, classes, size, settings, seed, {**provenance, **content}, where)
+        task = prepare.finish_task(binned, classes, size, settings, seed, {**provenance, **content}, where)
+        first = next(splits["train"].blocks())  # its recordings stand for all
+        return replace(task, step_us=prepare.step_us(first, settings.steps))
 
 
 def _cached(

@@ -7,17 +7,17 @@ split has some. The event file is kept in the cache folder under the hash of the
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from neurochip.archives import NoRoomError, scratch_folder
 from neurochip.encoding.encoded import Encoded
 from neurochip.errors import UserError
 from neurochip.events import SensorSize, Window
 from neurochip.readers.recording import RawRecording, ReadOptions
-from neurochip.tasks.published_files import DataFile, PlaceOf, files_sha256, published_files, with_split
+from neurochip.tasks.published_files import DataFile, PlaceOf, Texts, files_sha256, published_files, with_split
 from neurochip.tasks.registry import Progress, TaskData, TaskSettings
 from neurochip.tasks.tonic_download import TonicSet, download
 
@@ -42,6 +42,7 @@ class PublishedSet:
         splits: those that must be there.
         test_share: of every class, where the set has no official split; chosen by the name of the task.
         tonic: how tonic fetches it; None if it cannot.
+        texts: text files of the set that say something of its recordings.
     """
 
     task: str
@@ -53,6 +54,7 @@ class PublishedSet:
     splits: tuple[str, ...] = ("train", "test")
     test_share: float | None = None
     window_us: Window | None = None
+    texts: Texts | None = None
 
 
 def load_published(
@@ -73,9 +75,11 @@ def load_published(
     if settings.sensor_size is not None and tuple(settings.sensor_size) != size:
         raise UserError(f'task.sensor_size = {settings.sensor_size} is not allowed with "{wanted.task}"; it is {size}')
     folder = _data_folder(wanted, settings, base_dir, default_cache_dir(), str(manifest["source"]), progress)
-    with tempfile.TemporaryDirectory(prefix="neurochip-") as scratch:
+    with scratch_folder() as scratch:
         try:
-            files = published_files(folder, wanted.place_of, Path(scratch), progress)
+            files = published_files(folder, wanted.place_of, scratch, progress, wanted.texts)
+        except NoRoomError:
+            raise
         except UserError as error:
             raise _with_layout(wanted, error) from None
         if wanted.test_share is not None and not any(file.split for file in files):
@@ -91,7 +95,7 @@ def load_published(
             _write(wanted, files, names, folder, path)
 
         with kept_event_file(default_cache_dir(), wanted.task, key, write, progress) as path:
-            notes = _provenance(wanted, names, path)
+            notes = _provenance(wanted, files, names, path)
             return prepare_event_file(path, settings, seed, progress, notes, str(folder))
 
 
@@ -164,14 +168,16 @@ def _write(wanted: PublishedSet, files: list[DataFile], names: list[str], folder
         writer.finish(lambda label: names.index(label) if isinstance(label, str) else label, attributes)
 
 
-def _provenance(wanted: PublishedSet, names: list[str], path: Path) -> dict[str, str]:
-    """Return what the manifest says, and how much of the whole set there is."""
+def _provenance(wanted: PublishedSet, files: list[DataFile], names: list[str], path: Path) -> dict[str, str]:
+    """Return what the manifest says, and how much of the whole set there is, in the layout of these files."""
     from neurochip.event_blocks import open_split
     from neurochip.event_file import read_splits
     from neurochip.tasks.manifest import provenance, read_manifest
 
     sizes: dict[str, int] = {}
-    whole: dict[str, int] = read_manifest(wanted.task).get("splits", {})
+    manifest = read_manifest(wanted.task)
+    suffix = files[0].parts[-1].rpartition(".")[2]
+    whole: dict[str, int] = manifest.get("splits_of", {}).get(suffix, manifest.get("splits", {}))
     for split in sorted(read_splits(path)):
         with open_split(path, split) as opened:
             sizes[split] = len(opened.labels)

@@ -52,8 +52,9 @@ class TaskInfo:
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
-    """A task in steps: three splits, the raw label of every class index, where the data came from, and whether another
-    seed would give others.
+    """A task in steps: three splits, the raw label of every class index, where the data came from, whether another
+    seed would give others, and how long a step lasts: the median of the training recordings, None where there is no
+    time.
     """
 
     name: str
@@ -64,6 +65,7 @@ class TaskData:
     sensor_size: SensorSize
     provenance: Mapping[str, str]
     is_seeded: bool = True
+    step_us: float | None = None
 
     @property
     def n_inputs(self) -> int:

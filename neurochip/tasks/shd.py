@@ -14,7 +14,7 @@ FILES = {"shd_train.h5": "train", "shd_test.h5": "test"}
 
 SET = PublishedSet(
     task="shd",
-    layout="the unpacked files shd_train.h5 and shd_test.h5, or the archives .h5.zip of these",
+    layout="the files shd_train.h5 and shd_test.h5, unpacked or packed (.h5.gz, .h5.zip)",
     sensor_size=(700, 1, 1),
     place_of=lambda parts: Place(FILES[parts[-1]]) if parts[-1] in FILES else None,
     read=lambda file: recorded(file, ReadOptions(format="shd-h5")),

@@ -14,8 +14,8 @@ FILES = {"ssc_train.h5": "train", "ssc_valid.h5": "validation", "ssc_test.h5": "
 
 SET = PublishedSet(
     task="ssc",
-    layout="the unpacked files ssc_train.h5, ssc_test.h5 and, if there is one, ssc_valid.h5, or the archives .h5.zip "
-    "of these",
+    layout="the files ssc_train.h5, ssc_test.h5 and, if there is one, ssc_valid.h5, unpacked or packed (.h5.gz, "
+    ".h5.zip)",
     sensor_size=(700, 1, 1),
     place_of=lambda parts: Place(FILES[parts[-1]]) if parts[-1] in FILES else None,
     read=lambda file: recorded(file, ReadOptions(format="shd-h5")),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from true_formats import Events, aedat2, aedat4, idx_images, idx_labels, nmnist_bin, some_events, write_shd
+from true_formats import Events, aedat2, aedat3, aedat4, idx_images, idx_labels, nmnist_bin, some_events, write_shd
 
 Rows = list[list[int]]
 
@@ -97,6 +97,46 @@ def dvs_gesture(root: Path, each: int = 1) -> Written:
                 put_array(root / folder / f"user{user:02}_fluorescent_led" / f"{label}.npy", array)
                 events = Events(e.x, e.y, e.p, e.t * 1000)
                 made.setdefault(split, []).append(Sample(label, rows(events)))
+    return made
+
+
+def gestures_of(seed: int, rows_of_list: list[tuple[int, int, int]]) -> tuple[bytes, str, list[Sample]]:
+    """A recording of AEDAT 3.1 whose times step back now and then, its list of gestures, and what these hold."""
+    e = some_events(600, seed=seed, side=128, last_us=9_000_000)
+    e = e._replace(t=e.t + 2**31 - 4_000_000)
+    e.t[100:500:7] -= 30_000
+    made = []
+    for label, start, end in rows_of_list:
+        inside = np.flatnonzero((e.t >= start) & (e.t < end))
+        inside = inside[np.argsort(e.t[inside], kind="stable")]
+        events = Events(*(column[inside] for column in e))
+        made.append(Sample(label - 1, rows(events._replace(t=events.t - start))))
+    text = "class,startTime_usec,endTime_usec\r\n" + "".join(f"{a},{b},{c}\r\n" for a, b, c in rows_of_list)
+    return aedat3(e, per_packet=50), text, made
+
+
+def dvs_gesture_authors(root: Path) -> Written:
+    """DvsGesture/userNN_LIGHT.aedat, a list of gestures for each, two lists of recordings, and other texts."""
+    folder, made = root / "DvsGesture", Written()
+    zero = 2**31 - 4_000_000
+    users = {"user01_led": "train", "user02_lab": "train", "user24_led": "test", "user25_natural": "no list"}
+    for seed, (user, split) in enumerate(users.items()):
+        spans = [
+            (1, 500_000, 2_000_000),
+            (11, 2_100_000, 4_200_000),
+            (4, 4_100_000, 5_000_000),
+            (4, 7_000_000, 9_999_999),
+        ]
+        gestures = [(label, zero + start + seed, zero + end) for label, start, end in spans]
+        recording, text, samples = gestures_of(seed, gestures)
+        put(folder / f"{user}.aedat", recording)
+        put(folder / f"{user}_labels.csv", text.encode())
+        if split != "no list":
+            made.setdefault(split, []).extend(samples)
+    put(folder / "trials_to_train.txt", b"user01_led.aedat\nuser02_lab.aedat\nuser03_led.aedat\n\n")
+    put(folder / "trials_to_test.txt", b"user24_led.aedat\r\n")
+    for name in ("README.txt", "LICENSE.txt", "gesture_mapping.csv", "errata.txt"):
+        put(folder / name, b"what else the authors say")
     return made
 
 
@@ -194,6 +234,7 @@ WITH_SPLITS: dict[str, Callable[[Path], Written]] = {
     "nmnist": nmnist,
     "poker-dvs": poker_pips,
     "dvs-gesture": lambda root: dvs_gesture(root, each=2),
+    "dvs-gesture, authors": dvs_gesture_authors,
     "shd": lambda root: spoken(root, SHD),
     "ssc": lambda root: spoken(root, SSC),
     "ntidigits": ntidigits,

@@ -16,7 +16,7 @@ from neurochip.event_file import read_recordings, read_splits
 from neurochip.tasks import load_task
 from neurochip.tasks.manifest import read_manifest
 
-PUBLISHED = {*WITH_SPLITS, "cifar10-dvs", "ncaltech101", "smnist"}
+PUBLISHED = {*(case.split(",")[0] for case in WITH_SPLITS), "cifar10-dvs", "ncaltech101", "smnist"}
 MD5_DIGITS, LICENCES = 32, ("unverified", "non-commercial", "CC BY")
 
 
@@ -42,9 +42,10 @@ def samples_of(cache: Path) -> dict[str, list[Sample]]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(WITH_SPLITS))
-def test_every_event_of_every_file_is_in_its_split_and_class(name: str, tmp_path: Path, cache: Path) -> None:
-    made = WITH_SPLITS[name](tmp_path / "data")
+@pytest.mark.parametrize("case", sorted(WITH_SPLITS))
+def test_every_event_of_every_file_is_in_its_split_and_class(case: str, tmp_path: Path, cache: Path) -> None:
+    name = case.split(",")[0]
+    made = WITH_SPLITS[case](tmp_path / "data")
     task = load_task(settings(name, tmp_path / "data", validation=0.01), tmp_path, 1)
     assert samples_of(cache) == made
     manifest = read_manifest(name)
@@ -141,6 +142,9 @@ def test_a_manifest_says_source_licence_citation_sensor_and_checksum(name: str) 
     assert any(word in manifest["licence"] for word in LICENCES)
     assert len(manifest["sensor_size"]) == 3
     assert manifest["md5"] and all(len(value) == MD5_DIGITS for value in manifest["md5"].values())
+    for splits in (manifest["splits"], *manifest.get("splits_of", {}).values()):
+        assert {"train", "test"} <= set(splits) <= {"train", "validation", "test"}
+        assert all(size > 0 for size in splits.values())
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
@@ -192,6 +196,7 @@ def test_real_poker_pips_and_the_recordings_they_were_cut_from(
     whole = load_task(settings("poker-dvs", tmp_path / "authors"), tmp_path, 1)
     assert whole.train.n_samples + whole.validation.n_samples + whole.test.n_samples == 131
     assert Counter(whole.test.labels.tolist()) == {0: 9, 1: 7, 2: 13, 3: 10}
+    assert whole.provenance["recordings"] == "test 39, train 92"
 
 
 def test_real_mnist_images_in_spikes(recordings_dir: Path) -> None:
