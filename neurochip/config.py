@@ -1,4 +1,4 @@
-"""The experiment file: pydantic models of its tables, and how a file and `--set` become one checked experiment."""
+"""The experiment file: its tables, and how a file and `--set` become one checked experiment."""
 
 from __future__ import annotations
 
@@ -6,151 +6,54 @@ import copy
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from neurochip.config_errors import sentence
-from neurochip.config_layers import NetworkTable, Size, SpikingLayer
+from neurochip.config_layers import NetworkTable, SpikingLayer
+from neurochip.config_learning import LearningTable, StreamTable
 from neurochip.config_precision import PrecisionTable
-from neurochip.config_table import Table
+from neurochip.config_table import SAMPLES, SHARE, Table
+from neurochip.config_task import TaskTable
 from neurochip.errors import UserError
 from neurochip.rules.presets import NO_LEARNING, find_rule
-
-
-class TaskTable(Table):
-    """`[task]`: which recordings, and how they become steps of events; `crop` is [width, height] of their middle.
-
-    With `download` tonic fetches what is not there (docs/data-sets.md). `transforms` are tonic's, in order: tables of a
-    name, arguments and `splits`.
-    """
-
-    name: str = "digits-dvs"
-    path: str | None = None
-    steps: int = Field(default=20, ge=1, le=32_767)
-    repeat: Literal["once", "count"] = "once"
-    classes: list[int] | None = None
-    sensor_size: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
-    crop: Annotated[list[Annotated[int, Field(ge=1, le=32_767)]], Field(min_length=2, max_length=2)] | None = None
-    validation: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    download: bool = False
-    transforms: list[dict[str, Any]] | None = None
-
-
-class LearningTable(Table):
-    """`[learning]`: the rule and its choices (semantics sections 3 and 4).
-
-    `unroll`, `block` and `window` are the K, b and W of the presets that have none of their own (W: that of unroll).
-    A head pools the map of its layer over `head_pool_kernel` (default, and at most: all of it). `trace_filter` is the k
-    of a second leak of the traces, or "readout": that of the readout. The learning rate is halved every `halve_every`
-    epochs. Layers with `standardise` are brought back to their mean and variance every `standardise_every` samples, 0:
-    never. `mode` "stream" learns from a stream of samples (`[stream]`, docs/continual.md) instead of `epochs`.
-    """
-
-    mode: Literal["epochs", "stream"] = "epochs"
-    rule: str = "ottt-o"
-    learning_rate: float | None = Field(default=None, gt=0.0)
-    rates: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
-    epochs: int = Field(default=15, ge=1, le=100_000)
-    batch: int = Field(default=1, ge=1, le=65536)
-    rate_bits: int = Field(default=4, ge=1, le=8)
-    rng_lanes: int = Field(default=16, ge=1, le=64)
-    mse_share: float = Field(default=0.0, ge=0.0, le=1.0)
-    surrogate: Literal["sigmoid", "triangle", "rectangle"] = "sigmoid"
-    deliver: Literal["synapse", "neuron"] = "synapse"
-    reset_path: Literal["detached", "exact"] = "detached"
-    first_layer: Literal["trace", "input"] = "trace"
-    readout_trace: bool = False
-    bias_trace: bool = False
-    trace_leak: Literal["post", "pre"] = "post"
-    unroll: int = Field(default=5, ge=1, le=32_767)
-    block: int = Field(default=1, ge=1, le=65536)
-    window: int | None = Field(default=None, ge=1, le=32_767)
-    feedback: Literal["random", "symmetric"] = "random"
-    head_pool: Literal["none", "sum", "average"] = "none"
-    head_pool_kernel: Size | None = None
-    train_heads: bool = True
-    trace_filter: Annotated[int, Field(ge=1, le=15)] | Literal["readout"] | None = None
-    loss_start: int = Field(default=1, ge=1, le=32_767)
-    update_every: int = Field(default=1, ge=1, le=32_767)
-    momentum_shift: int = Field(default=0, ge=0, le=15)
-    halve_every: int | None = Field(default=None, ge=1, le=100_000)
-    standardise_every: int = Field(default=0, ge=0, le=10_000_000)
-
-    @field_validator("rule")
-    @classmethod
-    def _known_rule(cls, value: str) -> str:
-        return find_rule(value).name
-
-    @field_validator("rates")
-    @classmethod
-    def _known_rules(cls, value: dict[str, float]) -> dict[str, float]:
-        return {find_rule(name).name: rate for name, rate in value.items()}
-
-
-class StreamTable(Table):
-    """`[stream]`: samples drawn with replacement from the training split, each predicted before it is learned.
-
-    The run ends after `samples`. Every `label_every`-th sample has a label and is learned; the others are only
-    inferred. After every `drift_every` samples the `drift` changes the labels ("classes"), or the addresses of the
-    inputs ("inputs"). `window`: samples of the running accuracy. With `shortest_steps` k a sample has events in a drawn
-    number of steps from k to task.steps, and none after them.
-    """
-
-    samples: int = Field(default=5000, ge=1, le=10_000_000)
-    label_every: int = Field(default=1, ge=1, le=10_000_000)
-    drift: Literal["none", "classes", "inputs"] = "none"
-    drift_every: int | None = Field(default=None, ge=1, le=10_000_000)
-    window: int = Field(default=200, ge=1, le=10_000_000)
-    shortest_steps: int | None = Field(default=None, ge=1, le=32_767)
-
-    @model_validator(mode="after")
-    def _drift_comes(self) -> StreamTable:
-        if self.label_every > self.samples:
-            raise ValueError(
-                f"label_every = {self.label_every} leaves none of {self.samples} samples a label; allowed is 1 to "
-                f"{self.samples}"
-            )
-        if self.drift == "none":
-            if self.drift_every is not None:
-                raise ValueError(
-                    f"drift_every = {self.drift_every} needs a drift; allowed are drift = 'classes' or 'inputs'"
-                )
-            return self
-        if self.drift_every is None or self.drift_every >= self.samples:
-            raise ValueError(
-                f"drift = {self.drift!r} needs drift_every, the samples from one drift to the next; allowed is 1 to "
-                f"{self.samples - 1} (below samples)"
-            )
-        if self.window > self.drift_every:
-            raise ValueError(
-                f"window = {self.window} is longer than drift_every = {self.drift_every}; allowed is 1 to "
-                f"{self.drift_every}"
-            )
-        return self
 
 
 class ChipTable(Table):
     """`[chip]`: which chip prices the run, and which zero gates it has (they change counts, never weights)."""
 
     name: str = "ottt-core-28nm"
+    """The chip: one of `neurochip chips`, or a TOML file, found from here or from the experiment file."""
     overflow: Literal["refuse", "dram", "grow"] | None = None
+    """What happens to memories that do not fit: refused, in DRAM, or enlarged; omitted, as the chip says."""
     gate_zero_trace: bool = True
+    """Whether rows whose trace or event is 0 are skipped in the update."""
     gate_zero_error: bool = True
+    """Whether words of learning signals that are all 0 are skipped."""
     gate_zero_surrogate: bool = True
+    """Whether rows of neurons with ψ = 0 are skipped on the way back in space."""
 
 
 class RunTable(Table):
     """`[run]`: seed, the rules of a comparison, and what is recorded."""
 
     name: str | None = None
+    """A name for the run directory and the report; omitted, that of the task."""
     rules: list[str] | None = None
+    """The rules that `compare` and `cost` take, each once; omitted, the six that `neurochip compare --help` names."""
     tune: bool = False
+    """Whether learning rates are searched on the validation split, per rule, before the run."""
     seed: int = Field(default=1, ge=0, lt=2**63)
-    calibration_samples: int = Field(default=64, ge=1, le=100_000)
-    activity_samples: int = Field(default=64, ge=0, le=100_000)
-    diagnosis_samples: int = Field(default=64, ge=0, le=100_000)
-    target_accuracy: float = Field(default=0.9, gt=0.0, le=1.0)
+    """The seed of initial weights, order of samples, random registers and all else that is drawn."""
+    calibration_samples: int = Field(default=64, ge=1, le=100_000, json_schema_extra=SAMPLES)
+    """Training samples that formats are calibrated on."""
+    activity_samples: int = Field(default=64, ge=0, le=100_000, json_schema_extra=SAMPLES)
+    """Training samples of the last epoch, drawn by `seed`, whose events are recorded step by step."""
+    diagnosis_samples: int = Field(default=64, ge=0, le=100_000, json_schema_extra=SAMPLES)
+    """Training samples that the diagnosis of the accuracy measures; 0: no diagnosis."""
+    target_accuracy: float = Field(default=0.9, gt=0.0, le=1.0, json_schema_extra=SHARE)
+    """The validation accuracy of `energy_to_accuracy`."""
 
     @field_validator("rules")
     @classmethod

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from neurochip.config_nir import NirTable
-from neurochip.config_table import Table
+from neurochip.config_table import EXPONENT, PIXELS, Table, unit
 
 INPUT_NAME = "input"
 Positive = Annotated[int, Field(ge=1, le=32_767)]
@@ -39,9 +39,12 @@ class LeakyLayer(Table):
     """A layer whose state leaks: lambda = 1 - 2^-leak_shift, or leak_constant / 65536; at 65536 it does not leak."""
 
     kind: str
-    leak_shift: Annotated[int, Field(ge=1, le=15)] | None = None
-    leak_constant: Annotated[int, Field(ge=0, le=65536)] | None = None
+    leak_shift: Annotated[int, Field(ge=1, le=15)] | None = Field(default=None, json_schema_extra=EXPONENT)
+    """k of the leak λ = 1 − 2^−k; not with `leak_constant`."""
+    leak_constant: Annotated[int, Field(ge=0, le=65536)] | None = Field(default=None, json_schema_extra=unit("1/65536"))
+    """The leak λ as a constant; 65536: it does not leak."""
     bias: bool = True
+    """Whether every output has a bias."""
 
     @model_validator(mode="after")
     def _one_leak(self) -> LeakyLayer:
@@ -51,20 +54,22 @@ class LeakyLayer(Table):
 
 
 class SpikingLayer(LeakyLayer):
-    """LIF neurons. An `add` further on finds the layer by its name.
-
-    With `standardise` the weights of every neuron (conv2d: of every channel) have mean 0 and, times their number, the
-    variance gain^2. `spike_scale` is what its spikes count; it is folded into the weights that take them. With
-    `comparator` "gt" a neuron fires above its threshold, else also at it.
-    """
+    """LIF neurons."""
 
     threshold: float = Field(default=1.0, gt=0.0)
+    """The potential at which a neuron fires."""
     reset: Literal["subtract", "zero"] = "subtract"
+    """Whether a spike takes the threshold off the potential, or sets it to 0."""
     comparator: Literal["ge", "gt"] | None = None
+    """Whether a neuron fires at its threshold and above (`"ge"`, also if omitted), or only above."""
     name: Annotated[str, Field(min_length=1)] | None = None
+    """By which an `add` further on finds the layer; every name once, and not `"input"`."""
     standardise: bool = False
+    """Whether the initial weights of a neuron (of a channel) have mean 0 and a fixed variance."""
     gain: Scale = 1.0
+    """The root of their variance times their number; needs `standardise`."""
     spike_scale: Scale = 1.0
+    """What a spike of this layer counts; it is folded into the weights that take it."""
 
     @model_validator(mode="after")
     def _standardised_to_a_gain(self) -> SpikingLayer:
@@ -77,19 +82,26 @@ class DenseLayer(SpikingLayer):
     """A dense layer; a recurrent one also takes its own spikes of the step before, after the other inputs."""
 
     kind: Literal["dense"]
-    neurons: int = Field(ge=1, le=65536)
+    neurons: int = Field(ge=1, le=65536, json_schema_extra=unit("neurons"))
+    """Outputs of the layer."""
     recurrent: bool = False
+    """Whether it also takes its own spikes of the step before."""
 
 
 class Conv2dLayer(SpikingLayer):
-    """A convolution over the map of the layer before: kernel, stride and padding are one number or [height, width]."""
+    """A convolution over the map of the layer before."""
 
     kind: Literal["conv2d"]
-    channels: int = Field(ge=1, le=65536)
-    kernel: Size
-    stride: Size = 1
-    padding: Padding = 0
+    channels: int = Field(ge=1, le=65536, json_schema_extra=unit("channels"))
+    """Channels of its output."""
+    kernel: Size = Field(json_schema_extra=PIXELS)
+    """Size of the filters: one number, or [height, width]."""
+    stride: Size = Field(default=1, json_schema_extra=PIXELS)
+    """From one output to the next: one number, or [height, width]."""
+    padding: Padding = Field(default=0, json_schema_extra=PIXELS)
+    """Zeros around the map, on every side: one number, or [height, width]."""
     groups: Positive = 1
+    """Groups of channels that are convolved each for itself."""
 
     @model_validator(mode="after")
     def _one_filter_in_a_column(self) -> Conv2dLayer:
@@ -102,17 +114,19 @@ class Conv2dLayer(SpikingLayer):
 
 
 class SumPool(Table):
-    """A pool whose events keep their magnitude; windows do not overlap. Without a kernel it takes the whole map."""
+    """A pool whose events keep their magnitude; windows do not overlap."""
 
     kind: Literal["sumpool"]
-    kernel: Size | None = None
+    kernel: Size | None = Field(default=None, json_schema_extra=PIXELS)
+    """Size of the window: one number, or [height, width]; omitted, the whole map."""
 
 
 class AvgPool(Table):
     """A pool whose events count 1 / window; the window (height x width) is a power of two."""
 
     kind: Literal["avgpool"]
-    kernel: Size | None = None
+    kernel: Size | None = Field(default=None, json_schema_extra=PIXELS)
+    """Size of the window, whose area is a power of two: one number, or [height, width]; omitted, the whole map."""
 
     @model_validator(mode="after")
     def _divides_by_shifting(self) -> AvgPool:
@@ -132,6 +146,7 @@ class Add(Table):
 
     kind: Literal["add"]
     layer: Annotated[str, Field(min_length=1)]
+    """The `name` of the earlier layer, or `"input"`."""
 
 
 class ReadoutLayer(LeakyLayer):
@@ -161,20 +176,22 @@ def _default_layers() -> list[Any]:
 
 
 class NetworkTable(Table):
-    """`[network]`: layers first to last, the map of the input, and the spread of the initial weights.
-
-    `input_shape` is [channels, height, width]; a task states it itself. `weight_std` has one value per layer with
-    weights; `head_std` and `feedback_std`, written by a run, one per hidden layer ("0", "1", ...). With `nir` the
-    layers and the initial weights come from a NIR graph.
-    """
+    """`[network]`: layers first to last, and the spread of the initial weights ([networks](networks.md))."""
 
     layers: list[Layer] = Field(default_factory=_default_layers)
+    """The layers, tables with a `kind`, first to last; the last, and only the last, is a readout."""
     input_shape: MapShape | None = None
+    """Channels, height and width of the input of a network that is only priced; a task states them itself."""
     nir: NirTable | None = None
+    """The graph that layers and initial weights come from, instead of `layers`."""
     init_gain: float = Field(default=0.5, gt=0.0)
+    """The standard deviation of initial weights times the root of the mean active inputs of a step."""
     weight_std: list[Annotated[float, Field(gt=0.0)]] | None = None
+    """The standard deviation itself, of every layer with weights; a run writes it."""
     head_std: dict[str, Annotated[float, Field(gt=0.0)]] | None = None
+    """That of the head of every hidden layer ("0", "1", ...); written by a run."""
     feedback_std: dict[str, Annotated[float, Field(gt=0.0)]] | None = None
+    """That of the weights that carry feedback to every hidden layer; written by a run."""
 
     @model_validator(mode="after")
     def _ends_in_a_readout(self) -> NetworkTable:

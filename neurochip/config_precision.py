@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from neurochip.config_table import Table
+from neurochip.config_table import BITS, Table, unit
 
 AUTO = "auto"
 
@@ -32,25 +32,30 @@ Quantiser = Literal["weight", "membrane", "surrogate", "trace", "error", "delta"
 
 
 class EventSignal(Table):
-    """Magnitude of an input event."""
+    """Input events."""
 
-    bits: int = Field(default=1, ge=1, le=8)
+    bits: int = Field(default=1, ge=1, le=8, json_schema_extra=BITS)
+    """Width of the magnitude."""
 
 
 class WeightSignal(Table):
-    """Weights and biases. headroom: bits kept free above the calibrated range, for weights that grow.
+    """Weights and biases."""
 
-    By default one; with 2 bits, whose highest code is 1, minus two: else hardly any initial weight would not be 0.
-    """
-
-    bits: int = Field(default=8, ge=2, le=16)
-    frac: PerLayerFrac = None
+    bits: int = Field(default=8, ge=2, le=16, json_schema_extra=BITS)
+    """Width of a weight."""
+    frac: PerLayerFrac = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point, of all layers or one for each; "auto" or omitted, calibrated."""
     rounding: Literal["floor", "nearest", "stochastic"] = "stochastic"
-    headroom: int | None = Field(default=None, ge=-8, le=8)
+    """How an update is rounded to a weight."""
+    headroom: int | None = Field(default=None, ge=-8, le=8, json_schema_extra=BITS)
+    """Bits kept free above the calibrated range, for weights that grow; omitted, 1, with weights of 2 bits −2."""
 
     @property
     def free_bits(self) -> int:
-        """The headroom that calibration keeps."""
+        """The headroom that calibration keeps.
+
+        With 2 bits, whose highest code is 1, minus two: else hardly any initial weight would not be 0.
+        """
         if self.headroom is not None:
             return self.headroom
         return 1 if self.bits > 2 else -2
@@ -59,98 +64,125 @@ class WeightSignal(Table):
 class MembraneSignal(Table):
     """Membrane potentials of hidden layers."""
 
-    bits: int = Field(default=16, ge=6, le=24)
-    frac: PerLayerFrac = None
-    headroom: int = Field(default=2, ge=0, le=8)
+    bits: int = Field(default=16, ge=6, le=24, json_schema_extra=BITS)
+    """Width of a potential."""
+    frac: PerLayerFrac = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point, of all hidden layers or one for each; "auto" or omitted, calibrated."""
+    headroom: int = Field(default=2, ge=0, le=8, json_schema_extra=BITS)
+    """Bits kept free above the calibrated range."""
 
 
 class TraceSignal(Table):
-    """Presynaptic traces; rows whose trace is below `gate` are not updated."""
+    """Presynaptic traces."""
 
-    bits: int = Field(default=8, ge=2, le=16)
-    frac: PerLayerFrac = None
-    gate: int = Field(default=0, ge=0, le=65535)
+    bits: int = Field(default=8, ge=2, le=16, json_schema_extra=BITS)
+    """Width of a trace."""
+    frac: PerLayerFrac = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point, of all layers or one for each; "auto" or omitted, calibrated."""
+    gate: int = Field(default=0, ge=0, le=65535, json_schema_extra=unit("codes"))
+    """Rows whose trace is below it are not updated."""
 
 
 class ErrorSignal(Table):
     """Errors e and d and learning signals g."""
 
-    bits: int = Field(default=8, ge=2, le=16)
-    frac: PerLayerFrac = None
+    bits: int = Field(default=8, ge=2, le=16, json_schema_extra=BITS)
+    """Width of e, d and g."""
+    frac: PerLayerFrac = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point, of all layers or one for each; "auto" or omitted, calibrated."""
     rounding: Literal["floor", "nearest"] = "nearest"
+    """How errors and learning signals are rounded."""
 
 
 class DeltaSignal(Table):
-    """The carried error of BPTT (default: error.bits + 4)."""
+    """The carried error δ of BPTT."""
 
-    bits: int | None = Field(default=None, ge=2, le=24)
+    bits: int | None = Field(default=None, ge=2, le=24, json_schema_extra=BITS)
+    """Width of δ, at least `error.bits`; omitted, `error.bits` + 4, at most 24."""
 
 
 class SurrogateSignal(Table):
-    """Surrogate derivative codes."""
+    """Codes ψ of the surrogate derivative."""
 
-    bits: int = Field(default=4, ge=1, le=8)
+    bits: int = Field(default=4, ge=1, le=8, json_schema_extra=BITS)
+    """Width of a code ψ."""
 
 
 class GradientSignal(Table):
-    """Accumulated gradients (default frac: exact products)."""
+    """Accumulated gradients."""
 
-    bits: int = Field(default=24, ge=8, le=32)
-    frac: PerLayerFrac = None
+    bits: int = Field(default=24, ge=8, le=32, json_schema_extra=BITS)
+    """Width of G."""
+    frac: PerLayerFrac = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point, of all layers or one for each; "auto" or omitted, those of the products."""
 
 
 class ReadoutSignal(Table):
-    """Readout sums z (default frac: that of the readout's weights)."""
+    """Readout sums z."""
 
-    bits: int = Field(default=24, ge=8, le=31)
-    frac: FracOrAuto | None = None
+    bits: int = Field(default=24, ge=8, le=31, json_schema_extra=BITS)
+    """Width of z."""
+    frac: FracOrAuto | None = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point; "auto" or omitted, those of the weights of the readout."""
 
 
 class HeadFormats(Table):
     """Formats of the head of one hidden layer, as calibration found them."""
 
-    weight: Frac
-    readout: Frac
-    trace: Frac
-    error: Frac
+    weight: Frac = Field(json_schema_extra=BITS)
+    """Bits behind the point of its weights."""
+    readout: Frac = Field(json_schema_extra=BITS)
+    """Bits behind the point of its sums."""
+    trace: Frac = Field(json_schema_extra=BITS)
+    """Bits behind the point of its traces."""
+    error: Frac = Field(json_schema_extra=BITS)
+    """Bits behind the point of its errors."""
 
 
 class CalibratedFracs(Table):
-    """How the fracs of a signal came about, per layer; `magnitude` is what they have to hold, where it was measured.
+    """How the fracs of a signal came about, per layer.
 
     An origin belongs to the frac beside it: it is void where the experiment has another frac by now.
     """
 
-    frac: list[Frac]
+    frac: list[Frac] = Field(json_schema_extra=BITS)
+    """Bits behind the point."""
     origin: list[Origin]
+    """Where they are from."""
     magnitude: list[Annotated[float, Field(ge=0.0)]] | None = None
+    """What they have to hold, where it was measured."""
 
 
 class CalibratedTable(Table):
     """What calibration did to every signal: of the layers of the network, of heads, and of feedback layers."""
 
     weight: CalibratedFracs | None = None
+    """What calibration did to weights."""
     membrane: CalibratedFracs | None = None
+    """What it did to potentials."""
     trace: CalibratedFracs | None = None
+    """What it did to traces."""
     error: CalibratedFracs | None = None
+    """What it did to errors and learning signals."""
     readout: CalibratedFracs | None = None
+    """What it did to readout sums."""
     head_weight: CalibratedFracs | None = None
+    """What it did to the weights of heads."""
     head_trace: CalibratedFracs | None = None
+    """What it did to the traces of heads."""
     head_error: CalibratedFracs | None = None
+    """What it did to the errors of heads."""
     feedback: CalibratedFracs | None = None
+    """What it did to the weights of feedback layers."""
 
 
 class PrecisionTable(Table):
-    """`[precision]`: formats of all signals. `precision = "float"` runs the float twin alone.
-
-    `quantisers`: the signals that the float twin quantises, at these formats (default: none).
-
-    `heads`, `feedback` and `calibrated` are written by a run: per hidden layer ("0", "1", ...) formats of its head, and
-    the frac of the weights that carry feedback to it; and how the formats came about.
-    """
+    """`[precision]`: formats of all signals ([precision](precision.md)); a word in its place is its `arithmetic`."""
 
     arithmetic: Literal["fixed", "float", "float32"] = "fixed"
+    """Fixed point, or the same rule without formats (the float twin)."""
     quantisers: list[Quantiser] | None = None
+    """The signals that the float twin quantises all the same, each once; omitted, none."""
     event: EventSignal = EventSignal()
     weight: WeightSignal = WeightSignal()
     membrane: MembraneSignal = MembraneSignal()
@@ -161,8 +193,11 @@ class PrecisionTable(Table):
     gradient: GradientSignal = GradientSignal()
     readout: ReadoutSignal = ReadoutSignal()
     heads: dict[str, HeadFormats] | None = None
-    feedback: dict[str, Frac] | None = None
+    """Formats of the head of every hidden layer ("0", "1", ...); written by a run."""
+    feedback: dict[str, Frac] | None = Field(default=None, json_schema_extra=BITS)
+    """Bits behind the point of the weights that carry feedback to every hidden layer; written by a run."""
     calibrated: CalibratedTable | None = None
+    """How the formats came about; written by a run."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,73 +9,84 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-MEMORIES: tuple[str, ...] = (
-    "event_fifo",
-    "synapse",
-    "neuron",
-    "trace",
-    "error",
-    "gradient",
-    "history",
-    "dram",
-)
-OPERATIONS: tuple[str, ...] = ("ac", "mac", "mul", "add", "shift", "compare", "lut", "div", "rng", "hop")
-# Why a unit could not begin work in a clock (docs/microarchitecture.md, section 2).
+# What each memory holds; L and M are the lanes and trace lanes of a chip.
+CONTENTS: Mapping[str, str] = {
+    "event_fifo": "input events and spikes on their way to a layer",
+    "synapse": "weights and biases, L per word",
+    "neuron": "membrane potentials and readout sums, L per word",
+    "trace": "presynaptic traces, M per word",
+    "error": "surrogate codes, errors and learning signals, L per word",
+    "gradient": "accumulated gradients, L per word",
+    "history": "spikes, surrogate codes and errors kept for the reverse pass",
+    "dram": "words spilled off the chip",
+}
+MEMORIES: tuple[str, ...] = tuple(CONTENTS)
+# Why a unit could not begin work in a clock: "a clock in which ..." (docs/microarchitecture.md, section 2).
 STALLS: Mapping[str, str] = {
-    "event_wait": "DELIVER waits for the next spike of FIRE, or for the next event of the host",
-    "raw_hazard": "DELIVER waits until an earlier event has written the word",
-    "port": "the second clock of a read-modify-write on a single-port memory",
-    "arbitration": "FIRE waits while DELIVER has the port of the neuron bank",
-    "fifo_full": "FIRE waits with a spike because the event FIFO is full",
-    "scan": "a scanner loads a window of a bitmap",
-    "latency": "the control waits for a pipeline",
+    "event_wait": "DELIVER has no event and one still comes in this group, or its event has no tap",
+    "raw_hazard": "DELIVER waits for a word that is still to be written by an earlier event",
+    "port": "a slot is past its first clock: the second on a 1rw memory, and those for V with momentum",
+    "arbitration": "FIRE waits because DELIVER has the port of the neuron bank",
+    "fifo_full": "FIRE waits with a spike because the event FIFO was full at the start of the clock",
+    "scan": "a scanner loads a window of a bitmap: all clocks of the slot",
+    "latency": "the control waits for a pipeline: after the last slot of a stream (d), lags, read latency",
     "dram": "a burst to or from DRAM is under way",
 }
 STALL_CAUSES: tuple[str, ...] = tuple(STALLS)
-PHASES: tuple[str, ...] = ("deliver", "fire", "trace", "error", "update", "apply", "standardise", "history")
+# The phases of a step and of a sample, in the order they are reported.
+PHASE_WORK: Mapping[str, str] = {
+    "deliver": "bias and input events into the membranes of a layer, and the sums of a readout",
+    "fire": "threshold, reset, leak and surrogate code of every neuron; the sums of the readout over the steps",
+    "trace": "leak of the presynaptic traces, and the events of the step into them",
+    "error": "softmax, and the learning signals back in space and, under unroll, in time",
+    "update": "products of trace or event and learning signal, into weights or gradients",
+    "apply": "gradients into weights, after D steps, a window, a sample or a batch",
+    "standardise": "weights of a layer back to their mean and variance",
+    "history": "what unroll keeps of a step, written forward and read in reverse",
+}
+PHASES: tuple[str, ...] = tuple(PHASE_WORK)
 
 
 @dataclass(frozen=True)
 class Counter:
-    """One thing that can be counted: key, unit of the number, and what one of it means."""
+    """One thing that can be counted: key, unit of the number, what one of it means, and what its widths are of.
+
+    `widths` has one tuple for each number of widths that a `Count` of it may have.
+    """
 
     key: str
     unit: str
     meaning: str
+    widths: tuple[tuple[str, ...], ...]
 
 
 def _memory_counters() -> list[Counter]:
-    stored = {
-        "event_fifo": "input events and spikes on their way to a layer",
-        "synapse": "weights and biases, L per word",
-        "neuron": "membrane potentials and readout sums, L per word",
-        "trace": "presynaptic traces, M per word",
-        "error": "surrogate codes, errors and learning signals, L per word",
-        "gradient": "accumulated gradients, L per word",
-        "history": "spikes, surrogate codes and errors kept for the reverse pass",
-        "dram": "words spilled off the chip",
-    }
     return [
-        Counter(f"{memory}_{access}", "words", f"{access}s of the {memory} memory: {stored[memory]}")
-        for memory in MEMORIES
+        Counter(f"{memory}_{access}", "words", f"{access}s of the {memory} memory: {contents}", (("word",),))
+        for memory, contents in CONTENTS.items()
         for access in ("read", "write")
     ]
 
 
-COUNTERS: tuple[Counter, ...] = (
-    *_memory_counters(),
-    Counter("ac", "operations", "accumulate: add of a weight gated by a binary spike"),
-    Counter("mac", "operations", "multiply-accumulate"),
-    Counter("mul", "operations", "multiplication without accumulation"),
-    Counter("add", "operations", "addition or subtraction that is not an accumulate of a weight"),
-    Counter("shift", "operations", "shift by more than a wired constant"),
-    Counter("compare", "operations", "comparison of two numbers"),
-    Counter("lut", "operations", "table look-up"),
-    Counter("div", "operations", "division"),
-    Counter("rng", "operations", "advance of one 32-bit xorshift register"),
-    Counter("hop", "operations", "one event word over one link and router of the mesh"),
+def _operation(key: str, meaning: str, *widths: tuple[str, ...]) -> Counter:
+    return Counter(key, "operations", meaning, widths)
+
+
+OPERATION_COUNTERS: tuple[Counter, ...] = (
+    _operation("ac", "accumulate: add of a weight gated by a binary spike", ("sum",)),
+    _operation("mac", "multiply-accumulate", ("a", "b"), ("a", "b", "sum")),
+    _operation("mul", "multiplication without accumulation", ("a", "b")),
+    _operation("add", "addition or subtraction that is not an accumulate of a weight", ("sum",)),
+    _operation("shift", "shift by more than a wired constant", ("value",)),
+    _operation("compare", "comparison of two numbers", ("value",)),
+    _operation("lut", "table look-up", ("index", "output")),
+    _operation("div", "division; a square root is one too", ("dividend or radicand", "divisor or root")),
+    _operation("rng", "advance of one 32-bit xorshift register", ("register",)),
+    _operation("hop", "one event word over one link and router of the mesh", ("event word",)),
 )
+COUNTERS: tuple[Counter, ...] = (*_memory_counters(), *OPERATION_COUNTERS)
 COUNTER_KEYS: tuple[str, ...] = tuple(counter.key for counter in COUNTERS)
+OPERATIONS: tuple[str, ...] = tuple(counter.key for counter in OPERATION_COUNTERS)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from neurochip.errors import UserError
 from neurochip.events import EventDataset
 
 if TYPE_CHECKING:
-    from neurochip.config import StreamTable
+    from neurochip.config_learning import StreamTable
     from neurochip.events import SensorSize
     from neurochip.tasks import TaskData
 

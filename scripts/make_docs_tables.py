@@ -1,44 +1,89 @@
-"""Write the tables of docs/ that come from code; `--check` writes nothing and exits with 1 if one is out of date."""
+"""Write what docs/ has from code; `--check` writes nothing and exits with 1 if a page is out of date.
+
+A page marks each part with `<!-- begin NAME: scripts/make_docs_tables.py -->` and `<!-- end NAME -->`.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from neurochip.counters import COUNTERS, STALLS
+from docs_counted import counted_table, option_table
+from docs_hardware import (
+    chip_table,
+    gate_table,
+    memory_table,
+    microarchitecture_table,
+    symbol_table,
+    t_star_table,
+    table,
+)
+from docs_keys import key_tables
+
+from neurochip.counters import COUNTERS, PHASE_WORK, STALLS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- begin {name}: scripts/make_docs_tables.py -->", "<!-- end {name} -->"
 
 
 def counter_table() -> str:
-    """The counters as a Markdown table."""
-    rows = [f"| `{counter.key}` | {counter.unit} | {counter.meaning} |" for counter in COUNTERS]
-    return "\n".join(["| counter | unit | one of it is |", "|---|---|---|", *rows])
+    """The counters, and what the widths of each are of."""
+    rows = ((f"`{c.key}`", c.unit, c.meaning, " or ".join(map(_widths, c.widths))) for c in COUNTERS)
+    return table(("counter", "unit", "one of it is", "widths"), rows)
+
+
+def _widths(names: Iterable[str]) -> str:
+    return f"({', '.join(names)})"
 
 
 def stall_table() -> str:
-    """The causes of stalls as a Markdown table."""
-    return "\n".join(
-        ["| cause | a clock in which |", "|---|---|", *(f"| `{c}` | {text} |" for c, text in STALLS.items())]
-    )
+    """The causes of stalls."""
+    return table(("cause", "a clock in which"), ((f"`{cause}`", text) for cause, text in STALLS.items()))
 
 
-def with_table(text: str, name: str, table: str) -> str:
-    """Replace what stands between the two marks of a table; ValueError if a mark is missing."""
+def phase_table() -> str:
+    """The phases, in the order they are reported."""
+    return table(("phase", "work"), ((f"`{phase}`", text) for phase, text in PHASE_WORK.items()))
+
+
+PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "counting.md": {"phases": phase_table, "counters": counter_table, "stalls": stall_table},
+    "experiment.md": {"keys": key_tables},
+    "microarchitecture.md": {
+        "symbols": symbol_table,
+        "memories": memory_table,
+        "gates": gate_table,
+        "stalls": stall_table,
+        "t-star": t_star_table,
+        "counted": counted_table,
+        "counted-with": option_table,
+        "microarchitectures": microarchitecture_table,
+        "chips": chip_table,
+    },
+}
+
+
+def with_table(text: str, name: str, part: str) -> str:
+    """Replace what stands between the two marks of a part; ValueError if a mark is missing."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
     before, found_begin, rest = text.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found_begin or not found_end:
         raise ValueError(f"the marks of table {name} are missing: {begin} … {end}")
-    return f"{before}{begin}\n{table}\n{end}{after}"
+    return f"{before}{begin}\n{part}\n{end}{after}"
+
+
+def updated(name: str, text: str) -> str:
+    """What a page should hold."""
+    for part, made in PAGES[name].items():
+        text = with_table(text, part, made())
+    return text
 
 
 def updated_pages(docs: Path = DOCS) -> dict[Path, str]:
-    """What every page with generated tables should hold."""
-    page = docs / "counting.md"
-    text = with_table(page.read_text(encoding="utf-8"), "counters", counter_table())
-    return {page: with_table(text, "stalls", stall_table())}
+    """What every page with generated parts should hold."""
+    return {docs / name: updated(name, (docs / name).read_text(encoding="utf-8")) for name in PAGES}
 
 
 def main(arguments: list[str]) -> int:

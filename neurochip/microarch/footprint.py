@@ -89,6 +89,18 @@ def _indirect_paths(spec: CoreSpec) -> list[ErrorPath]:
     return found
 
 
+def bptt_beside(spec: CoreSpec) -> tuple[str, CoreSpec] | None:
+    """Name and memories of the BPTT that a rule is compared with: the same network and widths, unrolled over all steps.
+
+    None for inference, and for networks with heads or `feedback` layers, which BPTT does not have. The rate is not that
+    of a run of BPTT, so the specification serves for its footprint only.
+    """
+    name = {"immediate": "bptt-o", "accumulate": "bptt"}.get(spec.update)
+    if name is None or not learns(spec) or any(layer.kind in ("readout", "feedback") for layer in spec.layers[:-1]):
+        return None
+    return name, replace(spec, credit="unroll", unroll_steps=0)
+
+
 def history_bits_per_step(spec: CoreSpec) -> int:
     """Bits that unrolling this network keeps per step, whatever the rule of `spec`."""
     return sum(bits for _, bits in history_groups_bits(spec))

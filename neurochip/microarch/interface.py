@@ -13,16 +13,29 @@ RMW_CYCLES: Mapping[str, int] = {"1rw": 2, "1r1w": 1}
 
 
 class MemoryPorts(Protocol):
-    """One memory of a chip, as far as cycles and capacity need it."""
+    """One memory of a chip, as far as cycles and capacity need it.
+
+    "SYMBOL: meaning" in a docstring is a row of docs/microarchitecture.md, here and in `ChipTiming`.
+    """
 
     @property
-    def ports(self) -> str: ...  # "1rw": one access per clock; "1r1w": one read and one write per clock
+    def ports(self) -> str:
+        """ "1rw": one access per clock; "1r1w": one read and one write per clock."""
+
     @property
-    def words(self) -> int: ...  # over all banks
+    def words(self) -> int:
+        """Words over all banks.
+
+        F of event_fifo: entries of the event FIFO; ≥ 1
+        """
+
     @property
-    def bank_words(self) -> int: ...
+    def bank_words(self) -> int:
+        """Words of a bank."""
+
     @property
-    def read_latency_cycles(self) -> int: ...
+    def read_latency_cycles(self) -> int:
+        """ρ(m): read latency of memory m, in clocks; ≥ 0."""
 
 
 class DramTiming(Protocol):
@@ -38,32 +51,52 @@ class ChipTiming(Protocol):
     """The numbers of a chip that decide accesses and cycles; a chip has more, prices among them."""
 
     @property
-    def lanes(self) -> int: ...  # L: columns in a synapse, neuron, error and gradient word
+    def lanes(self) -> int:
+        """L: columns of a synapse, neuron, error and gradient word."""
+
     @property
-    def trace_lanes(self) -> int: ...  # M: traces in a trace word
+    def trace_lanes(self) -> int:
+        """M: traces of a trace word."""
+
     @property
-    def scan_width(self) -> int: ...  # bits of a bitmap searched for the next set bit in one clock
+    def history_word_bits(self) -> int:
+        """H: bits of a history word."""
+
     @property
-    def history_word_bits(self) -> int: ...  # H
+    def scan_width(self) -> int:
+        """K: bits of a bitmap searched for set bits in one clock."""
+
     @property
-    def memories(self) -> Mapping[str, MemoryPorts]: ...
+    def div_cycles(self) -> int:
+        """D: clocks of a division."""
+
     @property
-    def div_cycles(self) -> int: ...  # clocks of one division
+    def pipeline_latency_cycles(self) -> int:
+        """P: clocks of the lane pipeline: from operands to the result, ready to be written; ≥ 1."""
+
     @property
-    def pipeline_latency_cycles(self) -> int: ...  # P: clocks of the lane pipeline
+    def memories(self) -> Mapping[str, MemoryPorts]:
+        """Its memories by name."""
+
     @property
-    def overflow(self) -> str: ...  # "refuse" | "grow" | "dram"
+    def overflow(self) -> str:
+        """What happens to memories that do not fit: "refuse", "grow" or "dram"."""
+
     @property
-    def dram(self) -> DramTiming | None: ...
+    def dram(self) -> DramTiming | None:
+        """The way off the chip, if there is one."""
 
 
 @dataclass(frozen=True)
 class Gates:
     """Which zeros a chip skips; a gate that is off changes counts and cycles, never a weight."""
 
-    zero_trace: bool = True  # rows with p = 0 are not updated
-    zero_error: bool = True  # words whose learning signals are all 0 are neither read back in space nor updated
-    zero_surrogate: bool = True  # rows of neurons with ψ = 0 are not read back in space
+    zero_trace: bool = field(default=True, metadata={"skips": "rows with p = 0 in the update"})
+    zero_error: bool = field(
+        default=True,
+        metadata={"skips": "words of signals that are all 0, and within a word the products of signals that are 0"},
+    )
+    zero_surrogate: bool = field(default=True, metadata={"skips": "rows of neurons with ψ = 0 on the way back"})
 
 
 ALL_GATES = Gates()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_experiment as tiny
 
-from neurochip.config import StreamTable
+from neurochip.config_learning import StreamTable
 from neurochip.errors import UserError
 from neurochip.events import EventDataset
 from neurochip.stream import BLOCK_SAMPLES, SampleStream, StreamRecord, shifted, without_fixed_points
