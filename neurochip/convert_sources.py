@@ -5,35 +5,24 @@ Splits and classes are read off the published names; what a file is, `readers` f
 
 from __future__ import annotations
 
-import lzma
 import re
-import struct
-import tarfile
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
+from neurochip.archives import NoRoomError, is_archive, is_packed_file, scratch_folder, unpacked
 from neurochip.errors import UserError
+from neurochip.readers import mnist_idx
+from neurochip.readers.source import probe
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "ibmgesturetrain"), "train"),
     **dict.fromkeys(("test", "testing", "t10k", "ibmgesturetest"), "test"),
     **dict.fromkeys(("valid", "validation", "val", "dev"), "validation"),
 }
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 DOCUMENTS = (".txt", ".md", ".rst", ".csv", ".pdf", ".html", ".json", ".toml", ".yaml", ".yml", ".xml", ".py", ".m")
+HIDDEN = (".", "__MACOSX")
 DOCUMENT_NAMES = ("readme", "license", "licence", "copying", "sha256sums", "md5sums", "thumbs.db")
-# What the standard library says of damage depends on where in the archive it is.
-DAMAGE = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, NotImplementedError, RuntimeError, TypeError, ValueError),
-)
-MAX_EXPANSION, FREE_BYTES = 200, 1 << 30
-COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -89,6 +78,8 @@ class Tree:
             if is_archive(path.name):
                 try:
                     yield from self._members(path, folders)
+                except NoRoomError:
+                    raise
                 except UserError as error:
                     damaged(path, error)
             else:
@@ -101,34 +92,57 @@ class Tree:
 
     def _members(self, archive: Path, folders: tuple[str, ...]) -> Iterator[Source]:
         outer = (*folders, archive.name)
-        with tempfile.TemporaryDirectory(prefix="neurochip-") as scratch:
-            place, read_before = Path(scratch) / "member", 0
-            for name, compressed in _unpacked(archive, place):
+        above = folders if is_packed_file(archive.name) else ()
+        with scratch_folder() as scratch:
+            place, read_before = scratch / "member", 0
+            waiting: list[Source] = []
+            numbers: dict[tuple[str, ...], int] = {}
+            for name, compressed in unpacked(archive, place):
                 parts = PurePosixPath(name).parts
                 display = f"{archive}:{name}"
                 if _is_document(parts):
                     self.ignored.append(display)
                     continue
-                split = _split_of((*outer, *parts))
-                yield Source(place, display, split, _label_of(parts[:-1]), compressed - read_before)
+                label = _label_of((*above, *parts[:-1]))
+                source = Source(place, display, _split_of((*outer, *parts)), label, compressed - read_before)
                 read_before = compressed
+                if _is_idx(place, parts[-1]):
+                    beside = scratch / str(numbers.setdefault(parts[:-1], len(numbers)))
+                    waiting.append(_kept(source, beside, parts[-1]))
+                else:
+                    yield source
+            yield from waiting
+
+
+def _is_idx(place: Path, name: str) -> bool:
+    """Whether a member is a file of MNIST, whose images and labels are found by each other's names."""
+    if not re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII) or not re.search("images|labels", name):
+        return False
+    if place.stat().st_size == 0:
+        return False
+    beginning = probe(place)
+    return mnist_idx.matches(beginning) or mnist_idx.matches_labels(beginning)
+
+
+def _kept(source: Source, folder: Path, name: str) -> Source:
+    """Keep a member beside the others of its folder until the end of the archive."""
+    folder.mkdir(exist_ok=True)
+    return replace(source, path=source.path.rename(folder / name))
 
 
 def find_files(path: Path) -> Tree:
     """Return the files of a folder tree or the one file `path`.
 
-    Hidden files and documents are left out. Raises UserError if there is none.
+    Hidden files and documents are left out, links are followed. Raises UserError if there is none, or for what can be
+    no file: a folder that cannot be read, a link to nothing or to a folder around it, a pipe, a device.
     """
     if path.is_file():
         return Tree(path, [path])
     if not path.is_dir():
         raise UserError(f"{path} does not exist; give a file or a folder of recordings, images or sounds")
     tree = Tree(path)
-    for file in sorted(path.rglob("*"), key=lambda found: found.relative_to(path).parts):
-        parts = file.relative_to(path).parts
-        if any(part.startswith((".", "__MACOSX")) for part in parts) or not file.is_file():
-            continue
-        if _is_document(parts):
+    for file in _walk(path, ()):
+        if _is_document(file.relative_to(path).parts):
             tree.ignored.append(str(file))
         else:
             tree.files.append(file)
@@ -139,14 +153,34 @@ def find_files(path: Path) -> Tree:
     return tree
 
 
-def is_archive(name: str) -> bool:
-    """Whether a name is that of an archive; a .npz is none."""
-    return name.lower().endswith(ARCHIVES)
+def _walk(folder: Path, around: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield the files below a folder that are not hidden, sorted by the names on the way to them."""
+    try:
+        here = folder.resolve(strict=True)
+        entries = [(entry, entry.is_dir(), entry.is_file()) for entry in sorted(folder.iterdir(), key=_name)]
+    except OSError as error:
+        raise UserError(f"{folder}: this folder cannot be read ({error.strerror or error})") from error
+    if here in around:
+        raise UserError(f"{folder} is a link to a folder around it; remove it")
+    for entry, is_folder, is_file in entries:
+        if entry.name.startswith(HIDDEN):
+            continue
+        if is_folder:
+            yield from _walk(entry, (*around, here))
+        elif is_file:
+            yield entry
+        else:
+            what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+            raise UserError(f"{entry} is {what}; remove it")
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _is_document(parts: tuple[str, ...]) -> bool:
     name = parts[-1].lower()
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+    hidden = any(part.startswith(HIDDEN) for part in parts)
     return hidden or name.endswith(DOCUMENTS) or name.partition(".")[0] in DOCUMENT_NAMES or name in DOCUMENT_NAMES
 
 
@@ -165,74 +199,3 @@ def _label_of(folders: tuple[str, ...]) -> int | str | None:
     if not folders or (_split_of(folders[-1:]) is not None and _split_of(folders[:-1]) is None):
         return None
     return folders[-1]
-
-
-def _unpacked(archive: Path, place: Path) -> Iterator[tuple[str, int]]:
-    """Write one member after the other to `place`; yield its name and how much of the archive was read."""
-    budget = _Budget(archive)
-    try:
-        if archive.name.lower().endswith(".zip"):
-            yield from _unzipped(archive, place, budget)
-        else:
-            yield from _untarred(archive, place, budget)
-    except UserError:
-        raise
-    except DAMAGE as error:
-        raise UserError(f"{archive} is damaged or no archive ({error or type(error).__name__})") from error
-
-
-def _unzipped(archive: Path, place: Path, budget: _Budget) -> Iterator[tuple[str, int]]:
-    read = 0
-    with zipfile.ZipFile(archive) as opened:
-        for member in opened.infolist():
-            read += member.compress_size
-            if member.is_dir():
-                continue
-            if member.flag_bits & 1:
-                raise UserError(f"{archive}: {member.filename} is encrypted; unpack it first")
-            _check_name(archive, member.filename)
-            with opened.open(member) as stream:
-                budget.copy(stream, place)
-            yield member.filename, read
-
-
-def _untarred(archive: Path, place: Path, budget: _Budget) -> Iterator[tuple[str, int]]:
-    with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as opened:
-        listing: Any = opened  # its list of members is no part of its types
-        for member in opened:
-            listing.members = []  # tarfile keeps every member it ever saw
-            if member.isdir():
-                continue
-            _check_name(archive, member.name)
-            stream = opened.extractfile(member) if member.isfile() else None
-            if stream is None:
-                raise UserError(f"{archive}: {member.name} is a link or device; allowed are files and folders")
-            budget.copy(stream, place)
-            yield member.name, raw.tell()
-
-
-def _check_name(archive: Path, name: str) -> None:
-    """Refuse names that lead out of the archive; nothing is ever written under them, but they tell of no good."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0]:
-        raise UserError(f"{archive}: the member {name!r} lies outside of the archive; it is refused")
-
-
-class _Budget:
-    """What all members of an archive may expand to."""
-
-    def __init__(self, archive: Path) -> None:
-        self._archive = archive
-        self._left = self._allowed = MAX_EXPANSION * archive.stat().st_size + FREE_BYTES
-
-    def copy(self, stream: IO[bytes] | Any, place: Path) -> None:
-        """Write a member to `place`; raises UserError before the archive expands to more than is allowed."""
-        with place.open("wb") as file:
-            while block := stream.read(COPY_BYTES):
-                self._left -= len(block)
-                if self._left < 0:
-                    raise UserError(
-                        f"{self._archive} expands to more than {self._allowed} bytes, {MAX_EXPANSION} times its size; "
-                        "unpack it yourself if that is right"
-                    )
-                file.write(block)

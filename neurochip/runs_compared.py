@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from neurochip.errors import UserError
+from neurochip.report.origins import LEARNED, energy_origin, origin_of
+from neurochip.report.table import HEADLINE, KINDS, PRICE, RuleResults, by_rule, look_up
 
 SCHEMA = "neurochip-comparison/1"
 Report = Mapping[str, Any]
@@ -17,6 +19,7 @@ CALIBRATED = ("network.weight_std", "precision.calibrated.")
 RATE = "learning_rate"
 METRICS: Mapping[str, tuple[str, ...]] = {  # column -> keys into a result in fixed point
     "accuracy_test": ("accuracy", "test"),
+    "accuracy_stream": ("stream", "accuracy"),
     "energy_pj": ("per_sample", "energy_pj", "total"),
     "energy_inference_pj": ("per_sample_inference", "energy_pj", "total"),
     "latency_us": ("per_sample", "latency_us"),
@@ -25,19 +28,34 @@ METRICS: Mapping[str, tuple[str, ...]] = {  # column -> keys into a result in fi
     "area_mm2": ("area_mm2", "total"),
 }
 RATIOS = ("energy_pj", "latency_us", "footprint_bits")
+ORIGINS: Mapping[str, tuple[str, str]] = {  # column -> that of a report's tables which says where its numbers are from
+    "accuracy_test": ("test", "%"),
+    "accuracy_test_float": ("float", "%"),
+    "energy_pj": ("energy", "nJ"),
+    "latency_us": ("latency", "µs"),
+    "footprint_bits": ("memory", "kbit"),
+    "memory_accesses_words": ("accesses", "k"),
+    "area_mm2": ("area", "mm²"),
+}
+STREAMED, EPOCHS = "stream", "epochs"
 
 
-def runs_compared(reports: Mapping[str, Report]) -> dict[str, Any]:
+def runs_compared(
+    reports: Mapping[str, Report], command: str | None = None, commands: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
     """Set reports side by side.
 
     Args:
         reports: label -> content of report.json, two or more; ratios are to the first.
+        command: what sets these runs side by side.
+        commands: label -> what made the run.
 
     Returns:
-        `schema`; `runs` (label, name, task, chip, rules); `differs` (key of the experiment -> value per run, None where
-        it has none); `rows`: one per run and rule with `run`, `rule`, the keys that differ, METRICS in fixed point
-        (`accuracy_test_float` in floating point) and, over the first run that is listed, `<metric>_over_first`;
-        `notes`: sentences.
+        `schema`; `command`; `runs` (label, name, task, network, chip with kinds of its numbers, versions, commands);
+        `differs` (key of the experiment -> value per run, None where it has none); `rows`: one per run and rule with
+        `run`, `rule`, the keys that differ, METRICS in fixed point (`accuracy_test_float` in floating point) and, over
+        the first run that is listed, `<metric>_over_first`; `origins`: run -> rule -> column -> `source` and `kind` of
+        its number; `notes`: sentences.
 
     Raises:
         UserError: fewer than two runs.
@@ -50,9 +68,13 @@ def runs_compared(reports: Mapping[str, Report]) -> dict[str, Any]:
     _add_ratios(rows, next(iter(reports)))
     return {
         "schema": SCHEMA,
-        "runs": [_about(label, report) for label, report in reports.items()],
+        "command": command,
+        "runs": [_about(label, report, (commands or {}).get(label, ())) for label, report in reports.items()],
         "differs": differs,
         "rows": rows,
+        "origins": {
+            label: _origins(report, [row for row in rows if row["run"] == label]) for label, report in reports.items()
+        },
         "notes": _notes(reports, rows),
     }
 
@@ -119,14 +141,53 @@ def _is_calibrated(settings: Mapping[str, Any], signal: str) -> bool:
     return entries == calibrated and "given" not in settings.get(f"{found}.origin", ())
 
 
-def _about(label: str, report: Report) -> dict[str, Any]:
+def _about(label: str, report: Report, commands: Sequence[str]) -> dict[str, Any]:
+    task, chip = report["task"], report["chip"]
+    kinds = [entry["kind"] for entry in chip["provenance"]]
     return {
         "run": label,
         "name": report["name"],
-        "task": report["task"]["name"],
-        "chip": report["chip"]["name"],
+        "task": task["name"],
+        "n_steps": task["n_steps"],
+        "n_train": task["n_train"],
+        "n_test": task["n_test"],
+        "learning": STREAMED if _is_stream(report) else EPOCHS,
+        "network": report["network"]["shape"],
+        "chip": chip["name"],
+        **{key: chip[key] for key in ("technology", "clock_mhz", "voltage_v", "overflow")},
+        "physical_numbers": {kind: kinds.count(kind) for kind in KINDS if kind in kinds},
         "rules": list(dict.fromkeys(result["rule"] for result in report["results"])),
+        "versions": report["versions"],
+        "commands": list(commands),
     }
+
+
+def _is_stream(report: Report) -> bool:
+    return any("stream" in result for result in report["results"])
+
+
+def _origins(report: Report, rows: Sequence[Row]) -> dict[str, dict[str, dict[str, str]]]:
+    """Source and kind of every number of the rows: rule -> column -> both."""
+    rules = {results.rule: results for results in by_rule(report)}
+    return {row["rule"]: dict(_of_row(report, row, rules[row["rule"]])) for row in rows}
+
+
+def _of_row(report: Report, row: Row, results: RuleResults) -> Iterator[tuple[str, dict[str, str]]]:
+    columns = {column.title: column for column in (*PRICE, *HEADLINE)}
+    found = {name: origin_of(columns[title], results, report) for name, title in ORIGINS.items() if _has(row, name)}
+    if _has(row, "energy_inference_pj"):
+        found["energy_inference_pj"] = energy_origin(look_up(results.fixed, "per_sample_inference"))
+    if _has(row, "accuracy_stream"):
+        n_samples = look_up(results.fixed, "stream", "n_samples")
+        found["accuracy_stream"] = f"the {n_samples:,} samples of the stream, each predicted before its label", LEARNED
+    if _has(row, RATE):
+        found[RATE] = "experiment, learning.rate", "given"
+    for name, (source, kind) in found.items():
+        yield name, {"source": source, "kind": kind}
+
+
+def _has(row: Row, name: str) -> bool:
+    return row.get(name) is not None
 
 
 def _rows(label: str, report: Report, differs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
@@ -138,19 +199,10 @@ def _rows(label: str, report: Report, differs: Mapping[str, Mapping[str, Any]]) 
     for rule, results in by_rule.items():
         fixed = results.get("fixed")
         rate = next(iter(results.values()))["learning_rate"]["asked"]
-        metrics = {name: _value(fixed, keys) for name, keys in METRICS.items()}
-        float_accuracy = {"accuracy_test_float": _value(results.get("float"), METRICS["accuracy_test"])}
+        metrics = {name: look_up(fixed, *keys) for name, keys in METRICS.items()}
+        float_accuracy = {"accuracy_test_float": look_up(results.get("float"), *METRICS["accuracy_test"])}
         rows.append({"run": label, "rule": rule, **settings, RATE: rate, **float_accuracy, **metrics})
     return rows
-
-
-def _value(result: Mapping[str, Any] | None, keys: Sequence[str]) -> Any:
-    found: Any = result
-    for key in keys:
-        if found is None:
-            return None
-        found = found.get(key)
-    return found
 
 
 def _without_equal_rates(rows: list[Row]) -> None:
@@ -181,6 +233,13 @@ def _notes(reports: Mapping[str, Report], rows: Sequence[Row]) -> list[str]:
         notes.append(f"The runs have different tasks ({named}): ratios are between different work.")
     elif _differ(reports, lambda report: report["task"]["provenance"]):
         notes.append("The samples of the runs come from different files or splits, though the tasks have one name.")
+    modes = {label: STREAMED if _is_stream(report) else EPOCHS for label, report in reports.items()}
+    if len(set(modes.values())) > 1:
+        named = ", ".join(f"{label}: {mode}" for label, mode in modes.items())
+        notes.append(
+            f"Some runs learned from a stream, others in epochs ({named}). The accuracy of a stream is that of samples "
+            "predicted before they were learned, once each; its costs are per learned sample."
+        )
     if len({report["chip"]["name"] for report in reports.values()}) == 1 and _differ(
         reports, lambda report: (report["chip"]["provenance"], report["chip"]["clock_mhz"], report["chip"]["overflow"])
     ):

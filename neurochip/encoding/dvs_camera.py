@@ -8,6 +8,7 @@ refractory period and no mismatch. The movement is three saccades along a triang
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +40,24 @@ class DvsCamera:
     threshold: int
 
 
-def record(camera: DvsCamera, images: NDArray[np.int64], labels: NDArray[np.int64], image_maximum: int) -> Recordings:
+def record(
+    camera: DvsCamera,
+    images: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    image_maximum: int,
+    check_number: Callable[[int], None] = lambda n_events: None,
+) -> Recordings:
     """Return one recording per image (integers 0 to `image_maximum`, [n, rows, columns]) as it moves.
 
     Between frames the log intensity is taken as linear in time, so the time of an event is exact to the microsecond
-    below. Events with equal times are ordered by polarity, row and column.
+    below. Events with equal times are ordered by polarity, row and column. `check_number` gets the number of events up
+    to every frame before they are made, and may refuse it.
     """
     n_images, pixels = len(images), camera.sensor_pixels
     table = _log_table(camera)
     moving = images.astype(np.float64)
     found: list[NDArray[np.int64]] = []
+    n_events = 0
     previous = memory = np.zeros(0, dtype=np.int64)
     for frame, (dx, dy) in enumerate(_displacements(camera)):
         down, unit_y = _line_weights(camera, images.shape[1], dy)
@@ -60,7 +69,10 @@ def record(camera: DvsCamera, images: NDArray[np.int64], labels: NDArray[np.int6
         if frame == 0:
             memory = current.copy()
         else:
-            found.append(_frame_events(previous, current, memory, (frame - 1) * camera.frame_us, camera))
+            crossings = np.abs(current - memory) // camera.threshold
+            n_events += int(crossings.sum())
+            check_number(n_events)
+            found.append(_frame_events(previous, current, memory, crossings, (frame - 1) * camera.frame_us, camera))
         previous = current
     where, times, on = np.concatenate(found, axis=1)
     image, pixel = np.divmod(where, pixels * pixels)
@@ -71,10 +83,17 @@ def record(camera: DvsCamera, images: NDArray[np.int64], labels: NDArray[np.int6
 
 
 def _frame_events(
-    previous: NDArray[np.int64], current: NDArray[np.int64], memory: NDArray[np.int64], start_us: int, camera: DvsCamera
+    previous: NDArray[np.int64],
+    current: NDArray[np.int64],
+    memory: NDArray[np.int64],
+    crossings: NDArray[np.int64],
+    start_us: int,
+    camera: DvsCamera,
 ) -> NDArray[np.int64]:
-    """Return the events between two frames as rows (image and pixel, time, polarity); `memory` is moved along."""
-    crossings = np.abs(current - memory) // camera.threshold
+    """Return the events between two frames as rows (image and pixel, time, polarity); `memory` is moved along.
+
+    crossings: thresholds between `memory` and `current`, which are the events of a pixel.
+    """
     where = np.flatnonzero(crossings)
     on = (current > memory)[where]
     step = np.where(on, camera.threshold, -camera.threshold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def check_number(n_events: int) -> None:
         )
 
 
-def events_of_counts(counts: NDArray[np.int64], times_us: NDArray[np.int64], width: int) -> Encoded:
+def events_of_counts(counts: NDArray[np.integer[Any]], times_us: NDArray[np.int64], width: int) -> Encoded:
     """Return counts [n_times, n_addresses] of ON events as events, ordered by time, then address."""
     check_number(int(counts.sum()))
     time, address = np.nonzero(counts)

@@ -18,6 +18,9 @@ from neurochip.events import SensorSize, Window
 FULL_SCALE = 2.0**31
 BLOCK_SAMPLES = 1 << 18
 BLOCK_FRAMES = 1 << 10
+MAX_FRAME_SAMPLES = 1 << 22
+MAX_CELLS = 1 << 24
+"""Frames x bands of a sound, and samples of a frame x bands."""
 ORDER = 4
 """Order of the gammatone filters."""
 
@@ -65,7 +68,8 @@ class FilterBankEncoder:
         """The events of a sound.
 
         Raises:
-            UserError: frequencies that the sound cannot have, or that are in the wrong order.
+            UserError: frequencies that the sound cannot have, or that are in the wrong order, or a sound of too many
+                frames and bands.
         """
         if not self.low_hz < self.high_hz <= rate_hz / 2:
             raise UserError(
@@ -73,6 +77,7 @@ class FilterBankEncoder:
                 f"per second; allowed is low_hz < high_hz <= {rate_hz / 2:g}"
             )
         frame = max(1, round(rate_hz * self.frame_us / 1_000_000))
+        self._check_size(frame, -(-len(samples) // frame))
         energies = self._gammatone if self.bank == "gammatone" else self._mel
         floor = 10 ** (self.floor_db / 10)
         levels = np.rint(1000 * np.log1p(energies(samples, rate_hz, frame) / floor)).astype(np.int64)
@@ -81,6 +86,20 @@ class FilterBankEncoder:
             levels, times = levels[times < self.duration_us], times[times < self.duration_us]
         change = send_on_delta if self.code == "delta" else level_crossings
         return events_of_changes(change(levels, self.threshold), times)
+
+    def _check_size(self, frame: int, n_frames: int) -> None:
+        """Refuse what would not fit into memory, before any is taken."""
+        most = min(MAX_FRAME_SAMPLES, MAX_CELLS // self.bands) if self.bank == "mel" else MAX_FRAME_SAMPLES
+        if frame > most:
+            raise UserError(
+                f"--set frame_us={self.frame_us} makes frames of {frame} samples; allowed are at most {most} with "
+                f"{self.bands} bands of {self.bank} filters"
+            )
+        if n_frames * self.bands > MAX_CELLS:
+            raise UserError(
+                f"--set frame_us={self.frame_us} makes {n_frames} frames of this sound; allowed are at most "
+                f"{MAX_CELLS // self.bands} with {self.bands} bands: longer frames, fewer bands or a shorter sound help"
+            )
 
     def centres_hz(self) -> NDArray[np.float64]:
         """Centre frequency of every gammatone filter."""
@@ -115,8 +134,9 @@ class FilterBankEncoder:
         triangles = self._triangles(np.arange(size // 2 + 1) * rate_hz / size)
         n_frames = -(-len(samples) // frame)
         energies = np.zeros((n_frames, self.bands))
-        for first in range(0, n_frames, BLOCK_FRAMES):
-            last = min(first + BLOCK_FRAMES, n_frames)
+        block_frames = max(1, min(BLOCK_FRAMES, MAX_FRAME_SAMPLES // size))
+        for first in range(0, n_frames, block_frames):
+            last = min(first + block_frames, n_frames)
             start = first * frame - frame // 2
             part = _padded(samples, start, start + (last - first - 1) * frame + size)
             frames = np.lib.stride_tricks.sliding_window_view(part, size)[::frame]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.encoding.encoded import LEVELS, Encoded, plane, plane_size
+from neurochip.encoding.encoded import LEVELS, Encoded, check_number, plane, plane_size
 from neurochip.encoding.registry import MAX_STEP_US, parameter, register_encoder
 from neurochip.events import SensorSize, Window
 
@@ -66,6 +66,7 @@ class LatencyEncoder:
 
 
 def _spikes(levels: NDArray[np.uint8], times: NDArray[np.int64]) -> Encoded:
+    check_number(int(np.count_nonzero((times >= 0)[levels])))
     t = times[levels.ravel()]
     where = np.flatnonzero(t >= 0)
     where = where[np.argsort(t[where], kind="stable")]

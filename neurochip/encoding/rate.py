@@ -15,6 +15,8 @@ from neurochip.events import SensorSize, Window
 
 ONE = 1 << 32
 """Probabilities are multiples of 2^-32."""
+BLOCK_PIXELS = 1 << 14
+"""Pixels drawn at once: each takes as many 64-bit bounds as it may send events."""
 
 
 @register_encoder("rate", "images")
@@ -50,12 +52,17 @@ class RateEncoder:
         return [self._encode(plane(image), rng) for image, rng in zip(images, rngs, strict=True)]
 
     def _encode(self, levels: NDArray[np.uint8], rng: np.random.Generator) -> Encoded:
-        bounds = self._bounds()[:, levels.ravel()]
+        bounds, pixels = self._bounds(), levels.ravel()
         found: list[Encoded] = []
+        n_events = 0
         for step in range(self.steps):
-            drawn = rng.integers(ONE, size=levels.size, dtype=np.uint64)
-            counts = (drawn >= bounds).sum(axis=0, dtype=np.int64)
-            check_number(int(counts.sum()) + sum(len(part.t) for part in found))
+            counts = np.empty(levels.size, dtype=np.uint8)
+            for first in range(0, levels.size, BLOCK_PIXELS):
+                block = slice(first, first + BLOCK_PIXELS)
+                drawn = rng.integers(ONE, size=len(pixels[block]), dtype=np.uint64)
+                counts[block] = (drawn >= bounds[:, pixels[block]]).sum(axis=0)
+            n_events += int(counts.sum())
+            check_number(n_events)
             when = np.array([step * self.step_us])
             found.append(events_of_counts(counts[None, :], when, levels.shape[1]))
         return Encoded(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -59,13 +60,31 @@ def parameter(default: Any, allowed: Any, meaning: str) -> Any:
 
 
 def register_encoder(name: str, kind: str) -> Callable[[_Class], _Class]:
-    """Make a frozen dataclass of `parameter` fields the encoder `name` of `kind` "images" or "sounds"."""
+    """Make a frozen dataclass of `parameter` fields the encoder `name` of `kind` "images" or "sounds".
+
+    Its `encode` raises UserError instead of MemoryError.
+    """
 
     def register(made: _Class) -> _Class:
+        within: Any = made
+        within.encode = _within_memory(within.encode)
         _ENCODERS[name] = (kind, made)
         return made
 
     return register
+
+
+def _within_memory(encode: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(encode)
+    def encoded(*arguments: Any) -> Any:
+        try:
+            return encode(*arguments)
+        except MemoryError:
+            raise UserError(
+                "needs more memory to encode than there is; smaller images or shorter sounds help"
+            ) from None
+
+    return encoded
 
 
 def list_encoders(kind: str) -> list[str]:

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.encoding.dvs_camera import DvsCamera, record
-from neurochip.encoding.encoded import LEVELS, Encoded, grey
+from neurochip.encoding.encoded import LEVELS, Encoded, check_number, grey, plane_size
 from neurochip.encoding.registry import parameter, register_encoder
 from neurochip.errors import UserError
 from neurochip.events import SensorSize
 
 FRAME_US = 2_000
 MAX_PIXELS = 256
+MAX_GROUP_PIXELS = 1 << 21
+"""Sensor pixels that are simulated together."""
 
 
 @register_encoder("saccade", "images")
@@ -47,8 +49,14 @@ class SaccadeEncoder:
                 f"--set image_pixels={self.image_pixels} is more than sensor_pixels = {self.sensor_pixels}; allowed is "
                 f"1 to {self.sensor_pixels}"
             )
-        stack = np.stack([grey(image) for image in images]).astype(np.int64)
-        found = record(self._camera(), stack, np.zeros(len(stack), np.int64), LEVELS)
+        greys = [grey(image) for image in images]
+        plane_size(greys[0])  # the weights of a line grow with its pixels
+        together = max(1, MAX_GROUP_PIXELS // self.sensor_pixels**2)
+        groups = (greys[first : first + together] for first in range(0, len(greys), together))
+        return [encoded for group in groups for encoded in self._recorded(np.stack(group).astype(np.int64))]
+
+    def _recorded(self, stack: NDArray[np.int64]) -> list[Encoded]:
+        found = record(self._camera(), stack, np.zeros(len(stack), np.int64), LEVELS, check_number)
         samples = (found.sample(index) for index in range(len(stack)))
         return [Encoded(*(events[name].astype(np.int64) for name in ("x", "y", "p", "t"))) for events in samples]
 

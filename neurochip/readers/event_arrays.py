@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.errors import UserError
+from neurochip.events import MAX_TIME_US
 from neurochip.readers.blocks import MAX_COORDINATE, Block, Sample, recordings_of
 from neurochip.readers.npy_header import MAGIC
 from neurochip.readers.npy_rows import ArrayFile, array_of, arrays_of
@@ -139,7 +140,7 @@ def _blocks(sources: Iterator[Columns], time_unit: str | None) -> Iterator[Block
         negatives = np.flatnonzero((polarities == 0) | (polarities == -1))
         if off is None and len(negatives):
             off = int(polarities[negatives[0]])
-        mixed = np.flatnonzero(polarities == {0: -1, -1: 0, None: 2}[off])
+        mixed = np.flatnonzero(polarities == -1 - off) if off is not None else negatives
         if len(mixed):
             problems.append(
                 (int(mixed[0]), f"polarity {int(polarities[mixed[0]])} after {off}; OFF must be one of them")
@@ -160,14 +161,23 @@ def _whole_problem(letter: str, values: NDArray[Any]) -> tuple[int, str] | None:
         with np.errstate(invalid="ignore"):
             bad = ~((values == np.rint(values)) & (np.abs(values) < LARGEST))
     else:
-        bad = values > LARGEST if values.dtype.kind == "u" else (values > LARGEST) | (values < -LARGEST)
+        bad = _beyond(values, LARGEST)
     at = np.flatnonzero(bad)
     return (int(at[0]), f"{letter} = {values[at[0]]}; it must be an integer in range") if len(at) else None
 
 
+def _beyond(values: NDArray[Any], limit: int) -> NDArray[np.bool_]:
+    """Whether integers are outside of -limit to limit; unsigned ones are compared with no negative number."""
+    beyond: NDArray[np.bool_] = values > limit if values.dtype.kind == "u" else (values > limit) | (values < -limit)
+    return beyond
+
+
 def _time_problem(values: NDArray[Any], time_unit: str | None) -> tuple[int, str] | None:
     if values.dtype.kind != "f":
-        return _whole_problem("t", values)
+        # In seconds and milliseconds, the product with the unit could overflow.
+        limit = MAX_TIME_US // MICROSECONDS[time_unit] if time_unit in ("s", "ms") else LARGEST
+        at = np.flatnonzero(_beyond(values, limit))
+        return (int(at[0]), f"t = {values[at[0]]} {time_unit or 'us'} is out of range") if len(at) else None
     if time_unit is None:
         units = ", ".join(TIME_UNITS)
         return 0, f"times are stored as {values.dtype}, whose unit cannot be told; time_unit must say it: {units}"
@@ -186,5 +196,4 @@ def _microseconds(values: NDArray[Any], time_unit: str | None) -> NDArray[np.int
         quotient, rest = np.divmod(whole, 1000)
         rounded: NDArray[np.int64] = quotient + ((rest > 500) | ((rest == 500) & (quotient % 2 == 1)))
         return rounded
-    # Beyond the allowed times the product could overflow; one past the end is refused just as well.
-    return np.clip(whole, -(2**48), 2**48) * MICROSECONDS[unit] if unit != "us" else whole
+    return whole * MICROSECONDS[unit]

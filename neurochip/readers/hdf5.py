@@ -74,6 +74,13 @@ def open_events(path: Path, options: ReadOptions, remarks: list[str]) -> Iterato
     return _items(messages, cast(Any, tuple(size) if size else None), options)
 
 
+def event_header(path: Path) -> tuple[tuple[int, int] | None, dict[str, Any]]:
+    """Return what the root of an event file says: its window_us, and its attributes that are text or lists of it."""
+    message = next(_messages(path, "events-h5", 1))
+    window, texts = message.meta["window_us"], json.loads(message.arrays[0].tobytes())
+    return (tuple(window) if window else None), texts
+
+
 def layout(path: Path) -> str:
     """Return the name of the format of an HDF5 file, "" if it is none that is read."""
     return str(next(_messages(path, "sniff", 1)).meta["name"])
@@ -101,9 +108,12 @@ def _sample_blocks(first: Message, messages: Iterator[Message]) -> Iterator[Bloc
 
 def start_child(path: Path, task: str, chunk_events: int) -> Child:
     """Start the process that reads the file."""
+    # Of where Python looks for modules, the working directory is left out: files are read in it, and none may be run.
+    package = str(Path(__file__).resolve().parents[2])
+    places = [place for place in sys.path if place] + [package]
     # Threads of a linear algebra library would take memory, and nothing here computes.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "neurochip.readers.hdf5_child", str(path), task, str(chunk_events)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", "neurochip.readers.hdf5_child", str(path), task, str(chunk_events)]
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.errors import UserError
-from neurochip.events import MAX_TIME_US, check_offsets, check_sensor_size
+from neurochip.events import MAX_TIME_US, check_offsets, check_sensor_size, check_window
 
 MEMORY_BYTES = 2**31
 MAX_CHUNK_BYTES = 2**26
@@ -62,9 +62,11 @@ def _sniff(file: Any, chunk_events: int) -> Iterator[Message]:
         item = _inside(file, name)
         return isinstance(item, h5py.Group) and _has(item, "offsets") and _has(item, "labels")
 
-    shd = all(isinstance(_inside(file, name), h5py.Dataset) for name in SHD_NAMES)
+    missing = [name for name in SHD_NAMES if not isinstance(_inside(file, name), h5py.Dataset)]
     splits = any(is_split(name) for name in file)
-    yield {"kind": "layout", "name": "shd-h5" if shd else "events-h5" if splits else ""}, []
+    if not splits and {"spikes/times", "spikes/units"} - set(missing) and missing:
+        raise UserError(f"{' and '.join(missing)} missing; a file in the layout of SHD needs {', '.join(SHD_NAMES)}")
+    yield {"kind": "layout", "name": "events-h5" if missing and splits else "" if missing else "shd-h5"}, []
 
 
 def _shd(file: Any, chunk_events: int) -> Iterator[Message]:
@@ -93,14 +95,31 @@ def _shd(file: Any, chunk_events: int) -> Iterator[Message]:
 def _events(file: Any, chunk_events: int) -> Iterator[Message]:
     import h5py
 
-    size = None
+    size = window = None
     if "sensor_size" in file.attrs:
         size = list(check_sensor_size(file.attrs["sensor_size"], "root attribute sensor_size"))
-    yield {"kind": "header", "sensor_size": size}, []
+    if "window_us" in file.attrs:
+        window = list(check_window(file.attrs["window_us"], "root attribute window_us"))
+    texts = np.frombuffer(json.dumps(_texts(file)).encode(), np.uint8)
+    yield {"kind": "header", "sensor_size": size, "window_us": window}, [texts]
     for split in sorted(file):
         group = _inside(file, split)
         if isinstance(group, h5py.Group) and _has(group, "offsets") and _has(group, "labels"):
             yield from _split(group, split, chunk_events)
+
+
+def _texts(file: Any) -> dict[str, Any]:
+    """Return the root attributes that are text or lists of text."""
+    import h5py
+
+    found: dict[str, Any] = {}
+    for key in file.attrs:
+        kind = file.attrs.get_id(key).dtype
+        if kind.kind == "S" or h5py.check_string_dtype(kind) is not None:
+            value = np.asarray(file.attrs[key])
+            words = [word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in value.flat]
+            found[key] = words if value.ndim else words[0]
+    return found
 
 
 def _split(group: Any, split: str, chunk_events: int) -> Iterator[Message]:
@@ -158,6 +177,8 @@ def _inside(group: Any, name: str) -> Any:
         link = group.get(part, getlink=True) if isinstance(group, h5py.Group) else None
         if isinstance(link, h5py.ExternalLink):
             raise UserError(f"{part} is a link to another file; all data must be in this one")
+        if isinstance(link, h5py.SoftLink):  # the way it goes may lead through a link to another file
+            raise UserError(f"{part} is a soft link; all data must be in this file, under one name")
         group = None if link is None else group.get(part)
     return group
 

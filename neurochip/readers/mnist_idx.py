@@ -44,6 +44,7 @@ def open_items(path: Path, options: ReadOptions, remarks: list[str]) -> Iterator
     if max(height, width) > MAX_SIDE or min(height, width) < 1:
         raise UserError(f"the images are {width} x {height} pixels; allowed are sides of 1 to {MAX_SIDE}")
     labels_path = _labels_path(path) if options.labels_path is None else Path(options.labels_path)
+    shown = f"{labels_path.name} beside it" if options.labels_path is None else labels_path
     try:
         if not labels_path.is_file():
             raise UserError("no such file")
@@ -51,7 +52,7 @@ def open_items(path: Path, options: ReadOptions, remarks: list[str]) -> Iterator
         if n_labels != n_images:
             raise UserError(f"{n_labels} labels for {n_images} images")
     except (UserError, OSError) as error:
-        raise UserError(f"labels in {labels_path}: {error}") from None
+        raise UserError(f"labels in {shown}: {error}") from None
     return _images(path, labels_path, (n_images, height, width))
 
 

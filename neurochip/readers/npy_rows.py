@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neurochip.errors import UserError
 from neurochip.readers.npy_header import ArrayHeader, read_header
+from neurochip.readers.zip_members import checked_members
 
 MAX_MEMBERS = 1024
 STEP_BYTES = 2**20
@@ -22,11 +23,10 @@ STEP_BYTES = 2**20
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """One array: how its bytes are opened, its header, and how many bytes it takes with its header."""
+    """One array: how its bytes are opened, and its header."""
 
     opened: Callable[[], BinaryIO]
     header: ArrayHeader
-    stored_bytes: int
 
     def rows(self, per_block: int) -> Iterator[NDArray[Any]]:
         """Yield the array along its first axis; raises UserError after the last whole row if rows are missing."""
@@ -58,10 +58,13 @@ class ArrayFile:
 
 
 def array_of(path: Path) -> ArrayFile:
-    """Return the array of an `.npy` file."""
+    """Return the array of an `.npy` file; raises UserError if more than one array is in it."""
     with path.open("rb") as file:
         header = read_header(file)
-    return ArrayFile(lambda: path.open("rb"), header, path.stat().st_size)
+    behind = path.stat().st_size - header.header_bytes - header.n_bytes
+    if behind > 0:
+        raise UserError(f"{behind} bytes follow the array; a file holds one array (numpy.savez keeps several)")
+    return ArrayFile(lambda: path.open("rb"), header)
 
 
 def arrays_of(path: Path) -> dict[str, ArrayFile]:
@@ -80,7 +83,7 @@ def arrays_of(path: Path) -> dict[str, ArrayFile]:
 def _members(path: Path) -> dict[str, ArrayFile]:
     arrays: dict[str, ArrayFile] = {}
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+        members = checked_members(path, archive)
         foreign = [info.filename for info in members if not info.filename.endswith(".npy")]
         if foreign:
             raise UserError(f"the archive holds {foreign[0][:80]!r}; it must hold .npy arrays only")
@@ -99,7 +102,7 @@ def _members(path: Path) -> dict[str, ArrayFile]:
                 while member.read(STEP_BYTES):  # reads on to the check sum at the end
                     pass
             name = info.filename.removesuffix(".npy")
-            arrays[name] = ArrayFile(_opener(path, info), header, info.file_size)
+            arrays[name] = ArrayFile(_opener(path, info), header)
     return arrays
 
 

@@ -22,6 +22,9 @@ from neurochip.readers.source import Probe, header_lines, records, unwrap_32_bit
 
 EVENT_TYPES = {0: "Event2d", 12: "EventCD"}
 EVENT_BYTES = 8
+EVENT_MARKS = [bytes([code, EVENT_BYTES]) for code in EVENT_TYPES]
+ATIS_SIZE = (512, 256)
+"""9 bits for x and 8 for y."""
 MAX_HEADER_BYTES = 2**15
 USES = frozenset({"sensor_size", "sort"})
 
@@ -37,14 +40,27 @@ class Header(NamedTuple):
 
 
 def matches(probe: Probe) -> bool:
-    """Whether text lines with % are followed by the type and size of a two-dimensional event."""
-    if not probe.head.startswith(b"%"):
-        return False
+    """Whether text lines with % say a version or are followed by the type and size of a two-dimensional event."""
+    said, mark = _beginning(probe)
+    return bool(said) and not _is_raw(said) and (mark in EVENT_MARKS or "version" in said)
+
+
+def matches_raw(probe: Probe) -> bool:
+    """Whether the file is Prophesee RAW: one of the text lines with % at its beginning names the encoding."""
+    return _is_raw(_beginning(probe)[0])
+
+
+def _beginning(probe: Probe) -> tuple[dict[str, str], bytes]:
+    """Return what the text lines say and the two bytes after them; nothing if there are none or too many."""
+    file = io.BytesIO(probe.head)
     try:
-        header = _header(io.BytesIO(probe.head))
+        return _said(file), file.read(2)
     except UserError:
-        return False
-    return header.event_type in EVENT_TYPES and header.event_bytes == EVENT_BYTES
+        return {}, b""
+
+
+def _is_raw(said: dict[str, str]) -> bool:
+    return "evt" in said or said.get("format", "").startswith("EVT")
 
 
 def open_items(path: Path, options: ReadOptions, remarks: list[str]) -> Iterator[RawItem]:
@@ -60,11 +76,9 @@ def open_items(path: Path, options: ReadOptions, remarks: list[str]) -> Iterator
 
 
 def _header(file: BinaryIO) -> Header:
-    lines = header_lines(file, b"%", MAX_HEADER_BYTES)
-    if not lines:
+    said = _said(file)
+    if not said:
         raise UserError("no header: lines that begin with % must come first")
-    words = [line.lstrip("% ").split() for line in lines]
-    said = {parts[0].lower(): parts[1] for parts in words if len(parts) == 2}
     values = {key: _number(key, said[key]) for key in ("version", "width", "height") if key in said}
     version = values.get("version", 0)
     if version > 2:
@@ -72,10 +86,23 @@ def _header(file: BinaryIO) -> Header:
     size = None
     if "width" in values and "height" in values:
         size = check_sensor_size((values["width"], values["height"], 2), "width and height of the header")
+    if version < 2 and size is not None and (size[0] > ATIS_SIZE[0] or size[1] > ATIS_SIZE[1]):
+        said_version = f"version {version}" if version else "no version"
+        raise UserError(
+            f"header says {size[0]} x {size[1]} pixels and {said_version}; before version 2 there are at most "
+            f"{ATIS_SIZE[0]} x {ATIS_SIZE[1]}, and '% Version 2' is missing"
+        )
     kind = file.read(2)
     if len(kind) != 2:
         raise UserError("the file ends before the type and size of its events")
     return Header(version, size, kind[0], kind[1], file.tell())
+
+
+def _said(file: BinaryIO) -> dict[str, str]:
+    """Return the keywords of the text lines and what follows them, empty without such lines; raises UserError."""
+    lines = header_lines(file, b"%", MAX_HEADER_BYTES)
+    words = [(*line.lstrip("% ").replace(":", " ", 1).split(maxsplit=1), "", "") for line in lines]
+    return {key.lower(): value.strip() for key, value, *_ in words}
 
 
 def _number(key: str, text: str) -> int:

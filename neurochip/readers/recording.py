@@ -64,8 +64,9 @@ class ReadOptions:
 
     format: a name of `registry.FORMATS`, or None to find it by content; sensor_size: says or replaces the sensor size;
     columns: order of an (N, 4) array, such as "txyp"; time_unit: "s", "ms", "us" or "ns"; address_layout: of AEDAT 2;
-    stream: id of an AEDAT 4 stream; channel: of a sound, from 0; labels_path: labels of MNIST images; sort: order
-    events by time instead of refusing a time that falls; chunk_events: largest number of events in an item.
+    stream: id of an AEDAT 4 stream or AEDAT 3.1 source; channel: of a sound, from 0; labels_path: labels of MNIST
+    images; sort: order events by time instead of refusing a time that falls; chunk_events: largest number of events in
+    an item.
     """
 
     format: str | None = None

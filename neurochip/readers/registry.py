@@ -11,6 +11,7 @@ from neurochip.errors import UserError
 from neurochip.events import check_sensor_size
 from neurochip.readers import (
     aedat2,
+    aedat3,
     aedat4,
     event_arrays,
     hdf5,
@@ -26,10 +27,15 @@ from neurochip.readers.source import Probe, probe
 MAX_CHUNK_EVENTS = 2**24
 KNOWN_BUT_UNREAD = {
     b"#!AER-DAT1": "AEDAT 1, which has no camera in its header; write it as AEDAT 2 with jAER",
-    b"#!AER-DAT3": "AEDAT 3; convert it to AEDAT 4 with DV",
-    b"% evt ": "Prophesee RAW; convert it to .dat with Metavision",
+    b"#!AER-DAT3": "AEDAT 3, but not 3.1 (3.0 counts rows from below); convert it to AEDAT 4 with DV",
     b"MATLAB 5.0": "a MATLAB file; save its events as .npy",
     b"PK\x03\x04": "a zip archive without numpy arrays; unpack it",
+    b"\x1f\x8b": "a gzip file that holds no MNIST; unpack it with gunzip, or name it .tar.gz if it is one",
+    b"BZh": "a bzip2 file; unpack it with bunzip2, or name it .tar.bz2 if it is one",
+    b"\xfd7zXZ\0": "an xz file; unpack it with unxz, or name it .tar.xz if it is one",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file; unpack it with unzstd",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
 }
 
 
@@ -56,6 +62,7 @@ def _format(
 
 _ALL = (
     _format("aedat2", "AEDAT 2.0 (jAER)", "events", aedat2),
+    _format("aedat3", "AEDAT 3.1 (cAER)", "events", aedat3),
     _format("aedat4", "AEDAT 4.0 (DV)", "events", aedat4),
     _format("prophesee-dat", "Prophesee and ATIS .dat", "events", prophesee_dat),
     _format("event-array", "numpy event arrays", "events", event_arrays),
@@ -79,15 +86,21 @@ def sniff(path: str | Path) -> Format:
         raise _named(path, error) from None
 
 
-def read(path: str | Path, options: ReadOptions | None = None, notes: list[str] | None = None) -> Iterator[RawItem]:
+def read(
+    path: str | Path,
+    options: ReadOptions | None = None,
+    notes: list[str] | None = None,
+    remarks: list[str] | None = None,
+) -> Iterator[RawItem]:
     """Return the items of a file, one at a time.
 
     What is wrong with the file's head is raised at once, damage further on when it is reached, after everything
-    before it. With a list of `notes`, damage ends the items instead and is noted there, as are harmless remarks.
+    before it. With a list of `notes`, damage ends the items instead and is noted there, as are harmless remarks. A list
+    of `remarks` gets the harmless ones, without the file's name, once all items were taken.
     Raises UserError, naming the file, what is wrong and what is allowed.
     """
     place, chosen = Path(path), options or ReadOptions()
-    remarks: list[str] = []
+    remarks = [] if remarks is None else remarks
     try:
         found = _found(place, chosen)
         _check_options(found, chosen)
@@ -127,12 +140,24 @@ def _sniffed(path: Path) -> Format:
     for format in _ALL[:-1]:
         if format.matches(beginning):
             return format
-    for magic, what in KNOWN_BUT_UNREAD.items():
-        if beginning.head.startswith(magic):
-            raise UserError(f"this is {what}")
+    known = _known_but_unread(beginning)
+    if known is not None:
+        raise UserError(f"this is {known}")
     if _ALL[-1].matches(beginning):
         return _ALL[-1]
     raise UserError(f"the content is of no known format; known are {', '.join(FORMATS)}")
+
+
+def _known_but_unread(beginning: Probe) -> str | None:
+    """Return what a file is and what to do with it, if it is of a kind that is known and not read."""
+    head = beginning.head
+    if prophesee_dat.matches_raw(beginning):
+        return "Prophesee RAW; convert it to .dat with Metavision"
+    if head[257:262] == b"ustar":
+        return "a tar archive; unpack it, or name it .tar"
+    if not any(head):
+        return f"a file of zeros, at least its first {len(head)} bytes, as a failed download leaves; fetch it again"
+    return next((what for magic, what in KNOWN_BUT_UNREAD.items() if head.startswith(magic)), None)
 
 
 def _check_options(format: Format, options: ReadOptions) -> None:

@@ -1,121 +1,63 @@
-"""Several runs side by side in every format: the records of `neurochip.runs_compared` as a grid of texts."""
+"""Several runs side by side in every format: the records of `neurochip.runs_compared` as texts."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from neurochip.report import latex, markdown
+from neurochip.report.comparison_page import comparison_html
+from neurochip.report.comparison_tables import TITLE, Comparison, comparison_grid, header, sentences, settings_grid
 from neurochip.report.console import Line, blocks, print_line, prose
-from neurochip.report.csv_format import cell, csv_text
-from neurochip.report.grid import Grid, Group, Head
+from neurochip.report.csv_format import csv_text
+from neurochip.report.grid import Grid
 from neurochip.report.json_file import report_json
-from neurochip.report.page import render
-from neurochip.report.table import NOTHING, number
 from neurochip.report.text_format import FILE_WIDTH
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Comparison = Mapping[str, Any]
-NUMBERS = (  # key of a row, head, what one unit of the column is in units of the row
-    ("accuracy_test", Head("test", "%", "test accuracy with the chip's arithmetic"), 0.01),
-    ("accuracy_test_float", Head("float", "%", "test accuracy of the same rule without quantisation"), 0.01),
-    ("energy_pj", Head("energy", "nJ", "per sample, learning on"), 1e3),
-    ("energy_pj_over_first", Head("energy", "×first", "energy over that of the first run"), 1.0),
-    ("energy_inference_pj", Head("inference", "nJ", "energy per sample of inference"), 1e3),
-    ("latency_us", Head("latency", "µs", "per sample, learning on"), 1.0),
-    ("latency_us_over_first", Head("latency", "×first", "time over that of the first run"), 1.0),
-    ("footprint_bits", Head("memory", "kbit", "bits that the rule's memories must hold"), 1e3),
-    ("footprint_bits_over_first", Head("memory", "×first", "memory over that of the first run"), 1.0),
-    ("memory_accesses_words", Head("accesses", "k", "words read and written per sample, learning on"), 1e3),
-    ("area_mm2", Head("area", "mm²", "of the chip with the memories of the rule"), 1.0),
-)
-PERCENT = 0.01
-TITLE = "Runs side by side"
-
-
-def comparison_grid(comparison: Comparison) -> Grid:
-    """Groups of one rule, rows of the runs; keys that differ come before the numbers."""
-    rows = comparison["rows"]
-    settings = [key for key in rows[0] if key in comparison["differs"] or key == "learning_rate"]
-    shown = [one for one in NUMBERS if any(row[one[0]] is not None for row in rows)]
-    heads = (
-        Head("run", is_word=True),
-        *(Head(_short(key, settings), meaning=key, is_word=True) for key in settings),
-        *(head for _, head, _ in shown),
-    )
-    rules = dict.fromkeys(row["rule"] for row in rows)
-    groups = [
-        Group(
-            rule,
-            tuple(
-                (row["run"], *(_word(row[key]) for key in settings), *(_text(row[key], per) for key, _, per in shown))
-                for row in rows
-                if row["rule"] == rule
-            ),
-        )
-        for rule in rules
-    ]
-    return Grid(heads, tuple(groups))
-
-
-def _short(key: str, settings: Sequence[str]) -> str:
-    """As many of the last words of a key as tell it from the others."""
-    words = key.split(".")
-    for start in range(len(words) - 1, -1, -1):
-        short = ".".join(words[start:])
-        if not short[0].isdigit() and sum(other == short or other.endswith(f".{short}") for other in settings) == 1:
-            return short
-    return key
-
-
-def _word(value: Any) -> str:
-    return NOTHING if value is None else str(cell(value))
-
-
-def _text(value: float | None, per: float) -> str:
-    if value is None:
-        return NOTHING
-    return f"{100 * value:.1f}" if per == PERCENT else number(value / per)
-
-
-def _sentences(comparison: Comparison) -> list[str]:
-    """What the table is, and the notes."""
-    first = comparison["runs"][0]["run"]
-    return [f"Ratios (×first) are to {first}, rule by rule.", *comparison["notes"]]
-
-
-def _header(comparison: Comparison) -> list[tuple[str, str]]:
-    return [(one["run"], f"{one['name']}, task {one['task']}, chip {one['chip']}") for one in comparison["runs"]]
+LONGEST = 40  # letters of a setting on the console
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the runs, the table, and the notes; columns that do not fit are continued below."""
-    width, grid = console.width, comparison_grid(comparison)
+    """Print the runs, the numbers, the settings that differ, and the notes; what does not fit is continued below."""
+    width = console.width
     lines: list[Line] = [(TITLE, "bold")]
-    for label, text in _header(comparison):
+    for label, text in header(comparison):
         lines += prose(f"{label}: {text}", "", width, 2)
-    first, *columns = _columns(grid)
-    wide, narrow = blocks(first, columns, "  ", width), blocks(first, columns, " ", width)
-    for block in narrow if len(narrow) < len(wide) else wide:
-        lines += [("", ""), (block[0], "bold"), (block[1], "bold")]
-        body = iter(block[2:])
-        for group in grid.groups:
-            lines.append((group.title, "dim"))
-            lines += [(next(body), "") for _ in group.rows]
+    lines += _table(comparison_grid(comparison), width)
+    if comparison["differs"]:
+        lines += _table(settings_grid(comparison), width)
     lines.append(("", ""))
-    for sentence in _sentences(comparison):
+    for sentence in sentences(comparison):
         lines += prose(sentence, "dim", width, 2)
     for text, style in lines:
         print_line(text, style, console)
 
 
+def _table(grid: Grid, width: int) -> Iterator[Line]:
+    """Lines of a table, in blocks of columns; closer columns rather than one more block."""
+    first, *columns = _columns(grid)
+    wide, narrow = blocks(first, columns, "  ", width), blocks(first, columns, " ", width)
+    for block in narrow if len(narrow) < len(wide) else wide:
+        yield from [("", ""), (block[0], "bold")]
+        yield from [(block[1], "bold")] * bool(block[1].strip())
+        body = iter(block[2:])
+        for group in grid.groups:
+            yield from [(group.title, "dim")] * bool(group.title)
+            yield from ((next(body), "") for _ in group.rows)
+
+
 def _columns(grid: Grid) -> list[list[str]]:
     """Name, unit and texts of every column."""
     rows = [row for group in grid.groups for row in group.rows]
-    return [[head.name, head.unit, *(row[place] for row in rows)] for place, head in enumerate(grid.heads)]
+    return [[head.name, head.unit, *(_cut(row[place]) for row in rows)] for place, head in enumerate(grid.heads)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -138,26 +80,29 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """The runs, the table and the notes."""
+    """The runs, the tables and the notes."""
     lines = [f"# {TITLE}", ""]
-    lines += [f"- {markdown.escaped(label)}: {markdown.escaped(text)}" for label, text in _header(comparison)]
+    lines += [f"- {markdown.escaped(label)}: {markdown.escaped(text)}" for label, text in header(comparison)]
     lines += ["", *markdown.table_lines(comparison_grid(comparison), group="rule"), ""]
-    lines += [f"- {markdown.escaped(sentence)}" for sentence in _sentences(comparison)]
+    if comparison["differs"]:
+        lines += [*markdown.table_lines(settings_grid(comparison), group=""), ""]
+    lines += [f"- {markdown.escaped(sentence)}" for sentence in sentences(comparison)]
     return "\n".join(lines) + "\n"
 
 
 def comparison_latex(comparison: Comparison) -> str:
-    """The table; the sentences are its caption."""
-    caption = " ".join([f"{TITLE}.", *_sentences(comparison)])
-    return latex.table_text(comparison_grid(comparison), caption, TITLE)
+    """The tables; the sentences are the caption."""
+    grids = [comparison_grid(comparison), *([settings_grid(comparison)] if comparison["differs"] else [])]
+    caption = " ".join([f"{TITLE}.", *sentences(comparison)])
+    return latex.table_text(grids, caption, TITLE, [one["run"] for one in comparison["runs"]])
 
 
-def comparison_html(comparison: Comparison) -> str:
-    """A page of its own."""
-    content = {
-        "title": TITLE,
-        "header": _header(comparison),
-        "grid": comparison_grid(comparison),
-        "sentences": _sentences(comparison),
-    }
-    return render("comparison.html.j2", content)
+__all__ = [
+    "comparison_csv",
+    "comparison_html",
+    "comparison_json",
+    "comparison_latex",
+    "comparison_markdown",
+    "comparison_text",
+    "print_comparison",
+]

@@ -37,12 +37,16 @@ def escaped(text: str) -> str:
 
 
 def table_lines(grid: Grid, group: str = "group") -> Iterator[str]:
-    """Lines of one table; the groups stand in a first column with this head."""
-    yield _row([group, *(escaped(head.text) for head in grid.heads)])
-    yield _row(["---", *("---" if head.is_word else "---:" for head in grid.heads)])
+    """Lines of one table; the groups stand in a first column with this head, and nowhere without one."""
+    yield _row([*_cells(group), *(escaped(head.text) for head in grid.heads)])
+    yield _row([*(["---"] * bool(group)), *("---" if head.is_word else "---:" for head in grid.heads)])
     for one in grid.groups:
         for row in one.rows:
-            yield _row([escaped(one.title), *map(escaped, row)])
+            yield _row([*(_cells(one.title) if group else []), *map(escaped, row)])
+
+
+def _cells(title: str) -> list[str]:
+    return [escaped(title)] if title else []
 
 
 def _row(cells: Iterable[str]) -> str:

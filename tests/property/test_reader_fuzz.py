@@ -40,9 +40,9 @@ LABELS = np.arange(6, dtype=np.uint8)
 MAX_BYTES = 2**24
 MAX_SECONDS = 5.0
 N_CASES = {
-    "nmnist-bin": 1000, "aedat2": 1000, "prophesee-dat": 1000, "aedat4": 1100, "aedat4-lz4": 800, "aedat4-zstd": 800,
-    "npy": 1000, "npy-records": 600, "npz": 400, "npz-packed": 400, "idx": 800, "idx-gz": 500, "png": 400, "jpeg": 200,
-    "bmp": 200, "ppm": 200, "wav": 900, "shd-h5": 200, "events-h5": 100,
+    "nmnist-bin": 1000, "aedat2": 1000, "prophesee-dat": 1000, "aedat3": 1000, "aedat4": 1100, "aedat4-lz4": 800,
+    "aedat4-zstd": 800, "npy": 1000, "npy-records": 600, "npz": 400, "npz-packed": 400, "idx": 800, "idx-gz": 500,
+    "png": 400, "jpeg": 200, "bmp": 200, "ppm": 200, "wav": 900, "shd-h5": 200, "events-h5": 100,
 }  # fmt: skip
 
 Plain = Callable[[bytes], Iterator[tuple[int, ...]]]
@@ -87,6 +87,28 @@ def plain_aedat2(body: bytes) -> Iterator[tuple[int, ...]]:
             yield -1, 0, 0, t
         elif address < 2**15:
             yield address >> 1 & 127, address >> 8, 1 - (address & 1), t
+
+
+def plain_aedat3(body: bytes) -> Iterator[tuple[int, ...]]:
+    at, sources = 0, set()
+    while at < len(body):
+        head = struct.unpack_from("<hhiiiiii", body, at) if at + 28 <= len(body) else (-1,) * 8
+        kind, source, size, time_at, overflow, room, number, valid = head
+        at += 28
+        sources |= {source} if kind == 1 else set()
+        known = (
+            size == 8 and time_at == 4 and len(sources) == 1
+            if kind == 1
+            else size > 0 and (0 <= kind <= 13 or kind >= 100)
+        )
+        if not known or not 0 <= valid <= number == room or overflow < 0 or at + number * size > len(body):
+            yield -1, 0, 0, 0
+        for word, t in struct.iter_unpack("<Ii", body[at : at + number * 8] if kind == 1 else b""):
+            if t < 0:
+                yield -1, 0, 0, 0
+            if word & 1:
+                yield word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1, (overflow << 31) + t
+        at += number * size
 
 
 def plain_dat(body: bytes) -> Iterator[tuple[int, ...]]:
@@ -137,6 +159,10 @@ def target(name: str, folder: Path) -> Target:
         data = writer.get(name, true_formats.prophesee_dat)(EVENTS)
         body = {"nmnist-bin": 0, "aedat2": len(true_formats.AEDAT2_TEXT)}.get(name, len(true_formats.DAT_TEXT) + 2)
         return Target(data, ReadOptions(name, size, chunk_events=16), body, plain[name], own_length=False)
+    if name == "aedat3":
+        body = len(true_formats.aedat3_text())
+        options = ReadOptions(name, size, chunk_events=16)
+        return Target(true_formats.aedat3(EVENTS), options, body, plain_aedat3, own_length=False)
     if name.startswith("aedat4"):
         compression = {"aedat4": 0, "aedat4-lz4": 1, "aedat4-zstd": 3}[name]
         return Target(true_formats.aedat4(ZERO_BASED, compression), ReadOptions("aedat4", chunk_events=10))

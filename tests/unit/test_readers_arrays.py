@@ -1,21 +1,18 @@
-"""Event arrays of numpy and HDF5 files: columns are told apart or asked for, units are exact, nothing is unpickled."""
+"""Event arrays of numpy: columns are told apart or asked for, units are exact, nothing is unpickled."""
 
 from __future__ import annotations
 
 import os
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from true_formats import Events, joined, some_events, write_shd
+from true_formats import Events, joined, some_events
 
 from neurochip.errors import UserError
-from neurochip.events import Recordings, write_recordings
-from neurochip.readers import RawRecording, ReadOptions, hdf5, read, sniff
+from neurochip.readers import ReadOptions, read, sniff
 
 EVENTS = some_events()
 
@@ -103,6 +100,23 @@ def test_polarities_minus_one_and_one_are_off_and_on(tmp_path: Path, dtype: Any)
     assert_same(joined(list(read(path, ReadOptions(columns="txyp", time_unit=unit, chunk_events=3)))))
 
 
+def test_whole_times_whose_microseconds_overflow_are_refused(tmp_path: Path) -> None:
+    for unit, last in (("s", 18446744073710), ("s", 2**47 // 10**6 + 1), ("ms", 2**47 // 1000 + 1), ("ms", 2**53)):
+        array = np.array([(1, 0), (1, last), (1, last)], [("x", "i2"), ("t", "u8")])
+        with pytest.raises(UserError, match=rf"event 1: t = {last} {unit} is out of range"):
+            list(read(saved(tmp_path, array), ReadOptions(time_unit=unit)))
+        array["t"][1:] = 2**47 // {"s": 10**6, "ms": 1000}[unit]
+        got = joined(list(read(saved(tmp_path, array), ReadOptions(time_unit=unit))))
+        assert got.t[2] == 2**47 // {"s": 10**6, "ms": 1000}[unit] * {"s": 10**6, "ms": 1000}[unit]
+
+
+def test_a_polarity_of_2_is_named_for_what_it_is(tmp_path: Path) -> None:
+    array = np.array([[0, 1, 1, 1], [1, 1, 1, 2], [2, 1, 1, 0]])
+    for chunk in (1, 4):
+        with pytest.raises(UserError, match=r"event 1: p = 2; allowed is 0 to 1"):
+            list(read(saved(tmp_path, array), ReadOptions(columns="txyp", chunk_events=chunk)))
+
+
 def test_polarities_that_mix_0_and_minus_1_are_refused(tmp_path: Path) -> None:
     array = np.array([[0, 1, 1, 1], [1, 1, 1, 0], [2, 1, 1, 1], [3, 1, 1, -1]])
     for chunk in (2, 4):
@@ -180,6 +194,30 @@ def test_archives_without_events_are_refused(tmp_path: Path, arrays: dict[str, A
         read(archived(tmp_path, **arrays))
 
 
+def test_a_file_of_two_arrays_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, columns("txyp"))
+    data = path.read_bytes()
+    for more in (data, b"x"):
+        path.write_bytes(data + more)
+        with pytest.raises(UserError, match=rf"events: {len(more)} bytes follow the array; a file holds one array"):
+            read(path, ReadOptions(columns="txyp"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_with_an_array_twice_or_less_is_refused(tmp_path: Path) -> None:
+    path = archived(tmp_path, x=EVENTS.x, t=EVENTS.t, y=EVENTS.y, p=EVENTS.p)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\5\6") + 10] = 5
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"damaged archive \(its directory holds 4 members and its end says 5\)"):
+        read(path)
+    path = archived(tmp_path, x=EVENTS.x, t=EVENTS.t)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x.npy", archive.read("t.npy"))
+    with pytest.raises(UserError, match=r"events: the archive holds x\.npy twice"):
+        read(path)
+
+
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -201,124 +239,3 @@ def test_a_damaged_member_is_refused_before_its_first_event(tmp_path: Path) -> N
     path.write_bytes(data)
     with pytest.raises(UserError, match="damaged archive"):
         read(path, ReadOptions(columns="txyp", chunk_events=16))
-
-
-SHD = [([0.5, 0.25], [10, 699]), ([], []), ([0.125], [0])]
-
-
-def test_shd_units_are_columns_and_times_seconds(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    write_shd(path, SHD, [3, 19, 0])
-    assert sniff(path).name == "shd-h5"
-    items = list(read(path))
-    assert [(item.x.tolist(), item.t.tolist(), item.label) for item in items if isinstance(item, RawRecording)] == [
-        ([699, 10], [250_000, 500_000], 3),
-        ([], [], 19),
-        ([0], [125_000], 0),
-    ]
-    assert {(item.sensor_size, item.continues) for item in items} == {((700, 1, 1), False)}  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("samples", "message"),
-    [
-        ([([0.5], [10]), ([0.5], [700])], "sample 1, event 0: x = 700; allowed is 0 to 699"),
-        ([([0.5], [10]), ([np.nan], [1])], "sample 1 holds a time that is no number of seconds"),
-        ([([0.5], [10]), ([0.5, 0.5], [1])], "sample 1 has 2 times and 1 units"),
-    ],
-)
-def test_shd_damage_comes_after_the_samples_before_it(tmp_path: Path, samples: Any, message: str) -> None:
-    write_shd(tmp_path / "data", samples, [1, 2])
-    with pytest.raises(UserError, match=message):
-        list(read(tmp_path / "data"))
-    assert joined(list(read(tmp_path / "data", notes=[]))).x.tolist() == [10]
-
-
-@pytest.mark.parametrize("time_name", ["t", "dt"])
-def test_event_files_give_split_label_and_sample(tmp_path: Path, time_name: str) -> None:
-    path = tmp_path / "data"
-    recordings = Recordings(*EVENTS, np.array([0, 15, 15, 40]), np.array([7, 8, 9]), (34, 34, 2))
-    write_recordings(path, {"train": recordings, "test": recordings.take([2])})
-    if time_name == "dt":
-        with h5py.File(path, "r+") as file:
-            file["train/dt"] = np.concatenate([np.diff(EVENTS.t[a:b], prepend=0) for a, b in ((0, 15), (15, 40))])
-            del file["train/t"]
-    items = list(read(path, ReadOptions(chunk_events=10)))
-    starts = [item for item in items if not item.continues]  # type: ignore[union-attr]
-    assert [(item.split, item.label) for item in starts] == [("test", 9), ("train", 7), ("train", 8), ("train", 9)]
-    assert_same(joined([item for item in items if item.split == "train"]))
-    assert sniff(path).name == "events-h5"
-
-
-def write_external(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        group = file.create_group("train")
-        for name in ("x", "y", "p", "t", "labels"):
-            group[name] = np.zeros(1, int)
-        group["offsets"] = h5py.ExternalLink("/etc/other.h5", "offsets")
-
-
-def write_raw_external(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        group = file.create_group("train")
-        for name in ("y", "p", "t", "labels"):
-            group[name] = np.zeros(1, int)
-        group["offsets"] = np.array([0, 1])
-        group.create_dataset("x", (1,), "i8", external=[(__file__, 0, 8)])
-
-
-def write_huge(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        for name in ("x", "y", "p", "t", "offsets", "labels"):
-            file.create_dataset(f"train/{name}", (2**40,), "i8", chunks=(2**20,), compression="gzip")
-
-
-def write_wide_chunks(path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        for name in ("x", "y", "p", "t", "offsets", "labels"):
-            file.create_dataset(f"train/{name}", (2**25,), "i8", chunks=(2**25,), compression="gzip")
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (write_external, "offsets is a link to another file"),
-        (write_raw_external, "x lies in another file"),
-        (write_huge, "declares 1099511627776 entries"),
-        (write_wide_chunks, f"chunks of {2**28} bytes; allowed are at most {2**26}"),
-        (lambda path: h5py.File(path, "w").close(), "neither splits of events"),
-    ],
-)
-def test_hdf5_files_that_point_elsewhere_or_promise_too_much_are_refused(
-    tmp_path: Path, write: Any, message: str
-) -> None:
-    write(tmp_path / "data")
-    with pytest.raises(UserError, match=message):
-        list(read(tmp_path / "data"))
-
-
-class Sleeper:
-    """A child that says nothing until it is killed."""
-
-    def __init__(self) -> None:
-        reading, self._writing = os.pipe()
-        self.stdout = os.fdopen(reading, "rb")
-        self._code = 0
-
-    def kill(self) -> None:
-        if not self._code:
-            self._code = -9
-            os.close(self._writing)
-
-    def wait(self) -> int:
-        return self._code
-
-
-def test_a_child_that_is_silent_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_shd(tmp_path / "data", SHD, [3, 19, 0])
-    monkeypatch.setattr(hdf5, "SILENCE_SECONDS", 0.2)
-    monkeypatch.setattr(hdf5, "start_child", lambda *_: Sleeper())
-    start = time.monotonic()
-    with pytest.raises(UserError, match="the process that read it was ended by signal 9"):
-        read(tmp_path / "data")
-    assert time.monotonic() - start < 10

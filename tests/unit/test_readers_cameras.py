@@ -19,8 +19,10 @@ WRITERS = {
     "nmnist-bin": true_formats.nmnist_bin,
     "aedat2": true_formats.aedat2,
     "prophesee-dat": true_formats.prophesee_dat,
+    "aedat3": true_formats.aedat3,
     "aedat4": true_formats.aedat4,
 }
+WHOLE_PACKETS = {"aedat3": -39, "aedat4": -108}  # what to cut off such a format, so that it ends within an event
 
 
 def written(folder: Path, data: bytes) -> Path:
@@ -51,14 +53,14 @@ def test_events_come_back_in_bounded_items_that_continue_one_sample(tmp_path: Pa
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_cut_file_is_refused_and_with_notes_read_up_to_the_cut(tmp_path: Path, name: str) -> None:
     events = some_events()._replace(t=np.arange(40) * 100)
-    path = written(tmp_path, WRITERS[name](events)[: -3 if name != "aedat4" else -108])
+    path = written(tmp_path, WRITERS[name](events)[: WHOLE_PACKETS.get(name, -3)])
     options = ReadOptions(format=name)
     with pytest.raises(UserError, match=r"the file (ends|has)"):
         list(read(path, options))
     notes: list[str] = []
     got = joined(list(read(path, options, notes)))
     kept = len(got.t)
-    assert kept == (32 if name == "aedat4" else 39)  # whole packets of 16 events, or whole events
+    assert kept == (32 if name in WHOLE_PACKETS else 39)  # whole packets of 16 events, or whole events
     assert_same(got, Events(*(column[:kept] for column in events)))
     assert len(notes) == 1 and str(path) in notes[0] and "left out" in notes[0]
 
@@ -257,7 +259,7 @@ def test_aedat4_packets_that_unpack_without_end_are_stopped(tmp_path: Path, monk
             list(read(path))
 
 
-@pytest.mark.parametrize("name", ["nmnist-bin", "aedat2", "prophesee-dat", "event-array"])
+@pytest.mark.parametrize("name", ["nmnist-bin", "aedat2", "aedat3", "prophesee-dat", "event-array"])
 def test_long_recordings_are_read_in_little_memory(tmp_path: Path, name: str) -> None:
     n_events, chunk = 2**20, 2**13
     if name == "event-array":
@@ -268,6 +270,11 @@ def test_long_recordings_are_read_in_little_memory(tmp_path: Path, name: str) ->
         two = WRITERS[name](some_events(2))
         tail = {"nmnist-bin": 5}.get(name, 8)
         path = written(tmp_path, two[: -2 * tail] + two[-tail:] * n_events)
+    if name == "aedat3":  # packets of 64 events, and one longer than an item
+        event = struct.pack("<Ii", 3 << 17 | 1, 5)
+        packet = true_formats.aedat3_packet
+        many = packet(1, event * 64, 8) * (n_events // 128) + packet(1, event * (n_events // 2), 8)
+        path.write_bytes(true_formats.aedat3_text() + many)
     tracemalloc.start()
     try:
         count = sum(

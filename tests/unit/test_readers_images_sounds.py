@@ -223,11 +223,11 @@ def test_sounds_that_end_early_or_leave_the_range_are_read_up_to_there(tmp_path:
     ("data", "message"),
     [
         (b"", "the file is empty"),
-        (b"#!AER-DAT3.1\r\n", "AEDAT 3; convert it"),
+        (b"#!AER-DAT3.0\r\n", r"AEDAT 3, but not 3\.1 \(3\.0 counts rows from below\); convert it"),
         (b"% evt 3.0\n", "Prophesee RAW; convert it"),
         (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
         (b"PK\x03\x04" + bytes(40), "zip archive without numpy arrays"),
-        (b"words", "no known format; known are aedat2, aedat4"),
+        (b"words", "no known format; known are aedat2, aedat3, aedat4"),
         (b"BM" + bytes(30), "no known format"),
     ],
 )
@@ -240,7 +240,7 @@ def test_files_of_other_formats_are_named_if_they_are_known(tmp_path: Path, data
 
 def test_options_that_do_not_apply_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(wav(b"", 1, 16))
-    with pytest.raises(UserError, match="stream = 1 does not apply to wav; it does to aedat4"):
+    with pytest.raises(UserError, match="stream = 1 does not apply to wav; it does to aedat3, aedat4"):
         read(tmp_path / "data", ReadOptions(stream=1))
     with pytest.raises(UserError, match="format = 'wave' is unknown"):
         read(tmp_path / "data", ReadOptions(format="wave"))

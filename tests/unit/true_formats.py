@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +56,36 @@ def aedat2(events: Events, text: bytes = AEDAT2_TEXT) -> bytes:
     """DVS128 addresses: y in bits 8 to 14, x in 1 to 7, bit 0 is 1 for OFF."""
     rows = zip(*(column.tolist() for column in events), strict=True)
     return text + b"".join(struct.pack(">II", y << 8 | x << 1 | 1 - p, t % 2**32) for x, y, p, t in rows)
+
+
+def aedat3_text(source: int = 1, device: str = "DVS128") -> bytes:
+    """The header lines that cAER writes."""
+    lines = ("#!AER-DAT3.1", "#Format: RAW", f"#Source {source}: {device}", "#-Source 0: DAVIS240C")
+    lines += ("#Start-Time: 2016-06-16 10:38:35 (TZ+0200)", "#!END-HEADER")
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def aedat3_packet(kind: int, body: bytes, event_bytes: int, overflow: int = 0, source: int = 1) -> bytes:
+    """A packet of events of one type: its header of 28 bytes, then the events."""
+    number = len(body) // event_bytes
+    valid = sum(body[at] & 1 for at in range(0, len(body), event_bytes))
+    at = event_bytes - 4  # of special, polarity, ADC sample and configuration events
+    return struct.pack("<hhiiiiii", kind, source, event_bytes, at, overflow, number, number, valid) + body
+
+
+def aedat3(events: Events, text: bytes = b"", per_packet: int = 16) -> bytes:
+    """Text, a configuration packet, then polarity packets of at most `per_packet` events, with special ones between.
+
+    A packet ends where the upper bits of the time change, which are its overflow counter.
+    """
+    data = (text or aedat3_text()) + aedat3_packet(7, bytes(10) * 3, 10)
+    rows = zip(*(column.tolist() for column in events), strict=True)
+    for overflow, group in itertools.groupby(rows, key=lambda row: row[3] >> 31):
+        words = [struct.pack("<Ii", x << 17 | y << 2 | p << 1 | 1, t & 0x7FFFFFFF) for x, y, p, t in group]
+        for start in range(0, len(words), per_packet):
+            data += aedat3_packet(1, b"".join(words[start : start + per_packet]), 8, overflow)
+            data += aedat3_packet(0, struct.pack("<Ii", 1, 0), 8, overflow)
+    return data
 
 
 def prophesee_dat(events: Events, text: bytes = DAT_TEXT, shifts: tuple[int, int] = (14, 28)) -> bytes:
