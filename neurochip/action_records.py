@@ -17,17 +17,17 @@ OPERATE, CYCLE, LEAK = "compute", "cycle", "leak"
 CLOCK, LEAKAGE = "clock", "leakage"  # components that are neither memories nor operations
 
 
-def action_records(directory: Path, chip: str | None = None, sample: int | None = None) -> Record:
+def action_records(directory: Path, chip: str | None = None) -> Record:
     """Return `name`, `chip` and `passes` of a run: per rule and pass the actions of a mean sample.
 
     An action has `component` (a memory, an operation, "clock" or "leakage"), `action`, `arguments` (widths in bits),
-    `phase` and `layer` (None for clock and leakage), `counts` and `energy_pj`. Σ counts·energy_pj = `energy_pj` of the
-    pass, which is `energy_pj.total` of report.json, up to the rounding of sums in another order.
+    `phase` and `layer` (None for clock and leakage), `counts` and `energy_pj`. Memories come first, then operations, clock
+    and leakage, each in the order of report.json. Σ counts·energy_pj of a component is its energy in report.json, and
+    their sum, component by component, is `energy_pj` of the pass and `energy_pj.total` there, to the last bit.
 
     Args:
         directory: the run directory.
         chip: another chip than that of the run.
-        sample: not used: the mean of all samples is taken.
 
     Raises:
         UserError: no finished run, or a chip that can run no rule of it.
@@ -46,7 +46,11 @@ def _pass_record(one: RecordedPass) -> Record:
     # Where the tick model ran beside, report.json has the cycles of every sample, not an estimate.
     cycles = counted.cycles if one.known is None else one.known["cycles"]
     energy = one.pricer.energy(Counted(counted.counts, counted.cycles_by_phase, cycles))
-    actions = [*_actions(counted, one.pricer), *_per_cycle(cycles, one.pricer)]
+    priced = _actions(counted, one.pricer)
+    accesses = [action for action in priced if action["component"] in energy.by_memory]
+    operations = [action for action in priced if action["component"] in energy.by_operation]
+    whole = [_whole(CLOCK, CYCLE, cycles, _cycle_pj(one.pricer)), _whole(LEAKAGE, LEAK, 1.0, energy.leakage_pj)]
+    actions = [*accesses, *operations, *whole]
     return {"rule": one.rule, "pass": one.name, "energy_pj": energy.total_pj, "actions": actions}
 
 
@@ -90,21 +94,22 @@ def _action(count: Count, energy_pj: float) -> Record:
     }
 
 
-def _per_cycle(cycles: float, pricer: Pricer) -> list[Record]:
-    """Clock and leakage: actions of every cycle."""
-    one = pricer.energy(Counted((), {}, 1.0))
-    return [
-        {
-            "component": component,
-            "action": action,
-            "arguments": {},
-            "phase": None,
-            "layer": None,
-            "counts": cycles,
-            "energy_pj": energy_pj,
-        }
-        for component, action, energy_pj in ((CLOCK, CYCLE, one.clock_pj), (LEAKAGE, LEAK, one.leakage_pj))
-    ]
+def _cycle_pj(pricer: Pricer) -> float:
+    """Clock and control energy of one cycle."""
+    return pricer.energy(Counted((), {}, 1.0)).clock_pj
+
+
+def _whole(component: str, action: str, counts: float, energy_pj: float) -> Record:
+    """What no phase and no layer has. The leakage of a sample is one action: a price per cycle would round twice."""
+    return {
+        "component": component,
+        "action": action,
+        "arguments": {},
+        "phase": None,
+        "layer": None,
+        "counts": counts,
+        "energy_pj": energy_pj,
+    }
 
 
 __all__ = ["action_records"]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from neurochip._version import __version__
 from neurochip.activity import Activity
 from neurochip.break_even import flip_sentence
 from neurochip.chip import Chip
@@ -25,6 +21,7 @@ from neurochip.run_notes import run_notes
 from neurochip.sensitivity import sensitivity
 from neurochip.setup import Run, Setup
 from neurochip.training import Outcome, Recorded
+from neurochip.versions import versions
 
 SCHEMA = "neurochip-report/1"
 Numbers = dict[str, Any]
@@ -59,7 +56,7 @@ def build_report(setup: Setup, outcomes: Mapping[str, Outcome], diagnoses: Mappi
         "task": _task_section(setup),
         "network": _network_section(setup),
         "chip": chip_section(setup.chip, setup.gates, {rule.name: setup.pricer(rule) for rule in setup.rules}),
-        "versions": _versions(),
+        "versions": versions(),
         "history": history_section(specs, setup.chip),
         "target_accuracy": setup.resolved.run.target_accuracy,
         "flips": flips(results, _last_activities(setup, outcomes)),
@@ -174,17 +171,6 @@ def chip_section(chip: Chip, gates: Gates, pricers: Mapping[str, Pricer]) -> Num
         "provenance": [asdict(entry) for entry in chip.provenance],
         "gates": asdict(gates),
         "notes": notes,
-    }
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {
-        "neurochip": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": version("numba"),
     }
 
 

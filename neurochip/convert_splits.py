@@ -1,77 +1,29 @@
-"""Which split and which class a sample of `convert` belongs to, and what is wrong where nothing says so."""
+"""Which split a sample of `convert` belongs to, and what is wrong where nothing says so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from neurochip.convert_classes import Classes
+from neurochip.convert_files import LABELS, format_of, items_of, named
 from neurochip.convert_items import Label, starts_sample
 from neurochip.convert_sources import Source, Tree
 from neurochip.errors import UserError
-from neurochip.events import Window
-from neurochip.readers.recording import RawItem, ReadOptions
+from neurochip.readers.recording import ReadOptions
 
 TRAIN, TEST = "train", "test"
 MANY_IN_ONE = ("shd-h5", "events-h5", "mnist-idx", "event-array")
 """Formats whose files hold several samples, or labels of their own."""
 
 
-def items_of(source: Source, options: ReadOptions) -> Iterator[RawItem]:
-    """Yield the items of a file; none for the labels of another file, which are read with that.
-
-    Raises:
-        UserError: a file of no known format, or a damaged one.
-    """
-    from neurochip.readers.registry import read
-
-    if format_of(source, options) != "labels":
-        yield from read(source.path, options)
-
-
-def format_of(source: Source, options: ReadOptions) -> str:
-    """Return the name of the format of a file, or "labels"; raises UserError."""
-    from neurochip.readers.registry import sniff
-
-    try:
-        found = sniff(source.path)
-    except UserError:
-        if options.format is None:
-            raise
-        return options.format
-    return "labels" if found.kind == "labels" else options.format or found.name
-
-
-def window_of(source: Source, options: ReadOptions) -> Window | None:
-    """Return the time that all samples of an event file span, if it says one; other formats have none."""
-    from neurochip import event_file
-
-    if format_of(source, options) != "events-h5":
-        return None
-    with event_file.opened(source.path) as file:
-        return event_file.window_of(file)
-
-
-def label_of(source: Source, of_item: Label | None) -> Label:
-    """Return the class that the file or its folder names; digits are a number."""
-    label = of_item if of_item is not None else source.label
-    if label is None:
-        raise UserError(f"{source.name}: nothing names its class; put the files of each class into a folder")
-    return int(label) if isinstance(label, str) and label.isdecimal() and label.isascii() else label
-
-
-def named(path: Path | None, name: str, error: UserError) -> str:
-    """Return the sentence of an error with the name by which the user knows the file."""
-    text = str(error) if path is None else str(error).replace(str(path), name)
-    return text if name in text else f"{name}: {text}"
-
-
 class SplitPlan:
     """The split of every sample: as the names say, as the files say, or a test split cut from the only one."""
 
-    def __init__(self, source: Path, tree: Tree, options: ReadOptions) -> None:
-        self._source, self._tree, self._options = source, tree, options
+    def __init__(self, source: Path, tree: Tree, options: ReadOptions, classes: Classes) -> None:
+        self._source, self._tree, self._options, self._classes = source, tree, options, classes
         self._known = tree.known_splits()
         self._held: set[tuple[str, int]] = set()
 
@@ -88,7 +40,7 @@ class SplitPlan:
             return
         for source in self._tree.sources(_judged_later):
             try:
-                first = next(items_of(source, self._options), None)
+                first = next(items_of(source, format_of(source, self._options), self._options, []), None)
             except UserError:
                 return  # it is judged when its turn comes
             if first is not None:
@@ -96,8 +48,10 @@ class SplitPlan:
                     self.refuse(self._known)
                 return
 
-    def hold_out(self, fraction: float, seed: int, skip_damaged: bool) -> None:
+    def hold_out(self, fraction: float, seed: int, skip_damaged: bool, check: Callable[[], None]) -> None:
         """Choose the test split from the only one, as `tasks.splits.hold_out` does: a share of every class, by seed.
+
+        `check` is called before every file and recording.
 
         Raises:
             UserError: there is a test or validation split, or a damaged file that is not to be skipped.
@@ -112,12 +66,14 @@ class SplitPlan:
         labels: list[Label] = []
         for source in self._tree.sources(damaged):
             try:
+                check()
                 for index, label in enumerate(self._labels(source)):
+                    check()
                     samples.append((source.name, index))
                     labels.append(label)
             except UserError as error:
                 if not skip_damaged:
-                    raise UserError(named(source.path, source.name, error)) from None
+                    raise UserError(named(source, error)) from None
         codes = {name: code for code, name in enumerate(sorted({str(label) for label in labels}))}
         _, held = hold_out(np.array([codes[str(label)] for label in labels], dtype=np.int64), fraction, seed)
         self._held = {samples[index] for index in held.tolist()}
@@ -125,16 +81,16 @@ class SplitPlan:
     def _labels(self, source: Source) -> Iterator[Label]:
         """Labels of the samples of a file; most formats hold one, which needs no reading."""
         format = format_of(source, self._options)
-        if format == "labels":
+        if format == LABELS:
             return
         if format not in MANY_IN_ONE:
             _check_only(source, source.split)
-            yield label_of(source, None)
+            yield self._classes.of(source, None)
             return
-        for item in items_of(source, self._options):
+        for item in items_of(source, format, self._options, []):
             _check_only(source, item.split or source.split)
             if starts_sample(item):
-                yield label_of(source, item.label)
+                yield self._classes.of(source, item.label)
 
     def refuse(self, found: Iterable[str | None]) -> None:
         """Raise the UserError of splits that are missing."""

@@ -7,8 +7,6 @@ costs an error message and no memory.
 from __future__ import annotations
 
 import math
-import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +25,11 @@ from neurochip.events import (
     check_sensor_size,
     check_window,
 )
+from neurochip.hdf5_output import Hdf5Output
 
 EVENT_DATASETS = ("x", "y", "p")
+MICROSECOND = ("microsecond", "microseconds", "us", "µs")
+"""What the root attribute `time_unit` may say."""
 
 
 def read_splits(path: str | Path) -> tuple[str, ...]:
@@ -38,11 +39,11 @@ def read_splits(path: str | Path) -> tuple[str, ...]:
 
 
 def splits_of(file: Any) -> tuple[str, ...]:
-    """Return the names of the splits of an open event file."""
+    """Return the names of the splits of an open event file; raises UserError for links."""
     import h5py
 
-    groups = [name for name, item in file.items() if isinstance(item, h5py.Group)]
-    return tuple(name for name in groups if "offsets" in file[name] and "labels" in file[name])
+    groups = {name: item for name in file if isinstance(item := _member(file, name), h5py.Group)}
+    return tuple(name for name, group in groups.items() if _has(group, "offsets") and _has(group, "labels"))
 
 
 def read_text_attributes(path: str | Path) -> dict[str, str]:
@@ -76,10 +77,8 @@ def write_recordings(
     """Write splits of recordings of one sensor to an event file, with `attrs` as root attributes.
 
     The file is written beside its final place and then renamed, so a reader never sees half of it. Raises UserError
-    if the sensor sizes differ, OSError if the folder cannot be written.
+    if the sensor sizes differ, OSError if the folder cannot be written or the disk is full.
     """
-    import h5py
-
     target = Path(path)
     sizes = {recordings.sensor_size for recordings in splits.values()}
     if len(sizes) != 1:
@@ -89,19 +88,15 @@ def write_recordings(
         raise UserError(f"{target}: window_us of the splits is {sorted(map(str, windows))}; all splits must share one")
     window = windows.pop()
     own = {"sensor_size": np.array(sizes.pop())} | ({} if window is None else {"window_us": np.array(window)})
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
+    with Hdf5Output(target) as output:
+        with output.step() as file:
             file.attrs.update({"time_unit": "microsecond", **(attrs or {}), **own})
             for split, recordings in splits.items():
                 for name in (*EVENT_DATASETS, "t", "offsets", "labels"):
                     values = getattr(recordings, name)
                     options: dict[str, Any] = {"compression": "gzip", "shuffle": True} if len(values) else {}
                     file.create_dataset(f"{split}/{name}", data=values, **options)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        output.commit()
 
 
 @contextmanager
@@ -114,6 +109,7 @@ def opened(path: str | Path) -> Iterator[Any]:
         if not place.is_file():
             raise UserError("task.path must name an existing HDF5 event file, and there is none here")
         with h5py.File(place, "r") as file:
+            check_time_unit(file.attrs.get("time_unit", MICROSECOND[0]))
             yield file
     except UserError as error:
         named = str(error).startswith(f"{place}: ")  # by the same file opened inside
@@ -122,6 +118,13 @@ def opened(path: str | Path) -> Iterator[Any]:
     except (OSError, RuntimeError, KeyError, MemoryError) as error:
         detail = str(error).strip("'\"") or type(error).__name__
         raise UserError(f"{place}: task.path must name a readable HDF5 event file ({detail})") from error
+
+
+def check_time_unit(value: Any) -> None:
+    """Raise UserError unless the root attribute `time_unit` says what all event files are in."""
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    if not isinstance(text, str) or text not in MICROSECOND:
+        raise UserError(f"root attribute time_unit = {text!r}; an event file holds times in microseconds")
 
 
 def sensor_size_of(file: Any, override: SensorSize | None) -> SensorSize:
@@ -142,13 +145,13 @@ def split_group(file: Any, split: str) -> Any:
     """Return the group of a split of an open event file; raises UserError if it lacks what a split needs."""
     import h5py
 
-    if not isinstance(file.get(split), h5py.Group):
+    group = _member(file, split)
+    if not isinstance(group, h5py.Group):
         found = ", ".join(sorted(map(str, file))) or "nothing"
         raise UserError(f"no group {split!r} with x, y, p, t or dt, offsets and labels (found: {found})")
-    group = file[split]
     required = (*EVENT_DATASETS, "offsets", "labels")
-    missing = [name for name in required if name not in group]
-    if "t" not in group and "dt" not in group:
+    missing = [name for name in required if not _has(group, name)]
+    if not _has(group, "t") and not _has(group, "dt"):
         missing.append("t (or dt)")
     if missing:
         raise UserError(f"{split} lacks {', '.join(missing)}; a split needs x, y, p, t or dt, offsets and labels")
@@ -157,7 +160,7 @@ def split_group(file: Any, split: str) -> Any:
 
 def check_declared(group: Any, split: str) -> tuple[str, int]:
     """Return whether a split stores "t" or "dt", and its declared number of events; UserError before any is read."""
-    time_name = "t" if "t" in group else "dt"
+    time_name = "t" if _has(group, "t") else "dt"
     n_events = _declared_length(group, "x", allow_bool=False)
     for name in ("y", "p", time_name):
         length = _declared_length(group, name, allow_bool=name == "p")
@@ -170,13 +173,30 @@ def check_declared(group: Any, split: str) -> tuple[str, int]:
     return time_name, n_events
 
 
+def _has(group: Any, name: str) -> bool:
+    """Whether a group has a link of that name; unlike `in`, this does not follow it."""
+    return group.get(name, getlink=True) is not None
+
+
+def _member(group: Any, name: str) -> Any:
+    """Return a member of a group, or None; links are refused: what lies in another file is in no hash of this one."""
+    import h5py
+
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+        raise UserError(f"{group.name.lstrip('/')}/{name}".lstrip("/") + " is a link; all data must be in this file")
+    return None if link is None else group.get(name)
+
+
 def _declared_length(group: Any, name: str, allow_bool: bool) -> int:
     """Return the declared length of a one-dimensional integer data set whose values are really in the file."""
     import h5py
 
-    item, key = group[name], f"{group.name.lstrip('/')}/{name}"
+    item, key = _member(group, name), f"{group.name.lstrip('/')}/{name}"
     if not isinstance(item, h5py.Dataset) or len(item.shape or ()) != 1:
         raise UserError(f"{key} must be a data set with one dimension")
+    if item.is_virtual or item.external:
+        raise UserError(f"{key} lies in another file; all data must be in this one")
     if item.dtype.kind not in ("iub" if allow_bool else "iu"):
         raise UserError(f"{key} is stored as {item.dtype}; it must be integers")
     length = int(item.shape[0])

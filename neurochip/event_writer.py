@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from neurochip.errors import UserError
 from neurochip.events import MAX_TIME_US, SensorSize, Window
+from neurochip.hdf5_output import Hdf5Output
 
 COLUMNS = {"x": np.int16, "y": np.int16, "p": np.uint8, "t": np.int64}
 BUFFER_EVENTS = 1 << 18
@@ -22,6 +22,10 @@ CHUNK_EVENTS = 1 << 15
 GZIP_LEVEL = 4  # of h5py, as `write_recordings` uses it
 
 Label = int | str
+
+
+class CannotWrite(UserError):
+    """The event file cannot be written, whatever the recordings hold."""
 
 
 class EventWriter:
@@ -33,31 +37,27 @@ class EventWriter:
 
     def __init__(self, path: Path, sensor_size: SensorSize, window_us: Window | None = None) -> None:
         self.path, self.sensor_size, self.window_us = path, sensor_size, window_us
-        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        self._output = Hdf5Output(path)
         self._splits: dict[str, _Split] = {}
         self._open: _Split | None = None
         self._last_us = -MAX_TIME_US
 
     def __enter__(self) -> Self:
-        import h5py
-
-        try:
-            self._file = h5py.File(self._temporary, "w")
-        except OSError as error:
-            self._temporary.unlink(missing_ok=True)
-            raise UserError(f"{self.path} cannot be written ({error.strerror or error})") from error
+        with self._writing():
+            self._output.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._output.__exit__(kind, error, traceback)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            self._file.close()
-        except (OSError, RuntimeError):  # a full disk; what made it known is already on its way
-            if error is None:
-                raise
-        finally:
-            self._temporary.unlink(missing_ok=True)
+            yield
+        except OSError as error:
+            raise CannotWrite(f"{self.path} cannot be written ({error.strerror or error})") from error
 
     @property
     def _begun(self) -> _Split:
@@ -68,7 +68,8 @@ class EventWriter:
     def begin(self, split: str) -> None:
         """Start a recording of a split."""
         if split not in self._splits:
-            self._splits[split] = _Split(self._file.create_group(split))
+            with self._writing(), self._output.step() as file:
+                self._splits[split] = _Split(file.create_group(split))
         self._open, self._last_us = self._splits[split], -MAX_TIME_US
 
     def append(self, x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], t: NDArray[Any]) -> None:
@@ -87,7 +88,9 @@ class EventWriter:
             if int(t[0]) < first or int(t[-1]) > last:
                 raise UserError(f"t runs from {t[0]} to {t[-1]} microseconds; allowed is {first} to {last}")
             self._last_us = int(t[-1])
-        self._begun.append({"x": x, "y": y, "p": p, "t": t})
+        if self._begun.append({"x": x, "y": y, "p": p, "t": t}):
+            with self._writing(), self._output.step():
+                self._begun.store()
 
     def end(self, label: Label) -> None:
         """Finish the recording."""
@@ -114,14 +117,12 @@ class EventWriter:
         own: dict[str, Any] = {"time_unit": "microsecond", **attributes, "sensor_size": np.array(self.sensor_size)}
         if self.window_us is not None:
             own["window_us"] = np.array(self.window_us)
-        try:
-            self._file.attrs.update(own)
-            for split in self._splits.values():
-                split.finish(number_of)
-            self._file.close()
-            os.replace(self._temporary, self.path)
-        except OSError as error:
-            raise UserError(f"{self.path} cannot be written ({error.strerror or error})") from error
+        with self._writing():
+            with self._output.step() as file:
+                file.attrs.update(own)
+                for split in self._splits.values():
+                    split.finish(number_of)
+            self._output.commit()
 
 
 class _Split:
@@ -137,13 +138,13 @@ class _Split:
         for name, kind in COLUMNS.items():
             group.create_dataset(name, shape=(0,), maxshape=(None,), dtype=kind, **options)
 
-    def append(self, columns: Mapping[str, NDArray[Any]]) -> None:
+    def append(self, columns: Mapping[str, NDArray[Any]]) -> bool:
+        """Keep events; whether so many wait that they have to be stored."""
         for name, values in columns.items():
             # A copy: the caller may use its array again.
             self._waiting[name].append(np.array(values, dtype=COLUMNS[name]))
         self._n_waiting += len(columns["t"])
-        if self._n_waiting >= BUFFER_EVENTS:
-            self._store()
+        return self._n_waiting >= BUFFER_EVENTS
 
     def end(self, label: Label) -> None:
         self.labels.append(label)
@@ -159,12 +160,12 @@ class _Split:
         self._stored = min(self._stored, end)  # what is stored next takes the place of what was
 
     def finish(self, number_of: Callable[[Label], int]) -> None:
-        self._store()
+        self.store()
         labels = np.array([number_of(label) for label in self.labels], dtype=np.int64)
         for name, values in (("labels", labels), ("offsets", np.array(self.offsets, dtype=np.int64))):
             self.group.create_dataset(name, data=values, compression="gzip", shuffle=True)
 
-    def _store(self) -> None:
+    def store(self) -> None:
         end = self._stored + self._n_waiting
         for name, parts in self._waiting.items():
             dataset = self.group[name]

@@ -17,6 +17,7 @@ from neurochip.config import Experiment
 from neurochip.errors import UserError
 from neurochip.listener import Listener, Silent
 from neurochip.rules.presets import DEFAULT_COMPARISON, NO_LEARNING, RULES, Rule, find_rule
+from neurochip.run_commands import add_command
 from neurochip.run_directory import EXPERIMENT, REPORT_HTML, REPORT_JSON, RunDirectory, read_experiment
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def compare(
         out: run directory; default runs/<time>-<name>.
         listener: progress.
         engine: "fast" or "reference" (the golden core, slow).
-        command: how the user started it; shown on the page.
+        command: how the user started it; kept in the run directory and shown on the page.
         source: where the experiment came from, for error messages.
 
     Raises:
@@ -160,7 +161,7 @@ def _run(
     source: str,
 ) -> Report:
     _check_engine(engine)
-    from neurochip.network.nir_report import import_files
+    from neurochip.network.nir_report import import_files, import_section
     from neurochip.report.json_file import write_report_json
     from neurochip.setup import prepare_setup
 
@@ -175,6 +176,7 @@ def _run(
     listener.message(f"run directory: {directory.path}")
     if directory.is_finished:
         return _finished(directory, listener)
+    commands = add_command(directory.path, command)
     outcomes = _train_all(setup, directory, listener)
     directory.write_activity({key: outcome for key, outcome in outcomes.items() if outcome.test_activity is not None})
     from neurochip.comparison import build_report
@@ -182,7 +184,8 @@ def _run(
     from neurochip.report.html import write_report_html
 
     data = build_report(setup, outcomes, diagnose_learned(setup, directory.state, listener.message))
-    write_report_html(data, directory.path / REPORT_HTML, command)
+    data |= import_section(setup, directory.path)
+    write_report_html(data, directory.path / REPORT_HTML, commands)
     write_report_json(data, directory.path / REPORT_JSON)
     return Report(data, directory.path)
 

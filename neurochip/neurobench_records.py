@@ -27,7 +27,7 @@ NO_NEURONS = "the network has no spiking neurons"
 CHIP_KEYS = ("cycles", "latency_us", "average_power_mw")
 
 
-def neurobench_records(directory: Path, chip: str | None = None, sample: int | None = None) -> Record:
+def neurobench_records(directory: Path, chip: str | None = None) -> Record:
     """Return `name`, `task` and `results` of a run: per rule the metrics, why some are null, and the chip.
 
     `metrics` has NeuroBench's names: Footprint (bytes), ParameterCount, ConnectionSparsity, ClassificationAccuracy,
@@ -38,7 +38,6 @@ def neurobench_records(directory: Path, chip: str | None = None, sample: int | N
     Args:
         directory: the run directory.
         chip: another chip than that of the run, for `chip`.
-        sample: not used: the metrics are of all samples.
 
     Raises:
         UserError: no finished run, no weights, or a chip that can run no rule.

@@ -16,6 +16,7 @@ from neurochip.cost.area import Area, area
 from neurochip.cost.energy import Capacity, Energy, check_capacity, price
 from neurochip.counters import Count, bits_moved, is_memory, totals
 from neurochip.microarch.footprint import (
+    bptt_beside,
     footprint_bits,
     footprint_words,
     spilled_memories,
@@ -302,15 +303,16 @@ def ratios(cost: Numbers, footprint: Mapping[str, int], base: Numbers, base_foot
 
 
 def history_section(specs: Mapping[str, CoreSpec], chip: Chip) -> Numbers:
-    """T*, the T at which the history leaves the chip, and the footprint of every rule against T.
+    """T*, the T at which the history leaves the chip, and the footprint of every rule and of its BPTT against T.
 
     T* and the history of BPTT follow from shapes and widths, so the specification of any rule gives them; that of a
     rule that is not run might not even be legal.
     """
     network = next(iter(specs.values()))
+    beside = dict(found for spec in specs.values() if (found := bptt_beside(spec)) is not None)
     by_rule = {
         rule: [sum(footprint_bits(replace(spec, n_steps=steps)).values()) for steps in FOOTPRINT_STEPS]
-        for rule, spec in specs.items()
+        for rule, spec in {**specs, **beside, **specs}.items()  # first those that are run, each as it is run
     }
     cores = microarchitecture(chip.microarchitecture).cores
     leaves_chip = (

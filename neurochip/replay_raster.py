@@ -18,6 +18,7 @@ def raster_records(
     chip: str | None = None,
     sample: int | None = None,
     *,
+    split: str | None = None,
     rule: str | None = None,
     neurons: str | None = None,
     listener: Listener | None = None,
@@ -34,7 +35,7 @@ def raster_records(
     """
     run = open_run(directory, chip, rule)
     asked = None if neurons is None else parse_neurons(neurons, run.spec)
-    one = replay(run, sample, listener)
+    one = replay(run, sample, listener, split=split)
     picked, _ = chosen(one, asked, [])
     events = one.trace.bitmaps["event/0"][0]
     layers = [index for index, layer in enumerate(one.spec.layers) if layer.is_hidden]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neurochip.listener import Listener
-from neurochip.replay import Record, open_run, replay, tick_model, tick_through
+from neurochip.replay import Record, open_run, replay
+from neurochip.replay_clocks import tick_model, tick_through
 
 WINDOW_CLOCKS = 16  # of the first windows of traffic; doubled as often as there are too many
 MOST_WINDOWS = 4096
 MOST_EVENTS = 1_000_000  # of a trace: beyond it viewers become slow
-EVENTS_OF_SLICE = 3  # step, phase and layer
+EVENTS_OF_SLICE = 4  # step, phase, layer, and a layer beside
 BACK = "ClearDeltas"  # with it the reverse pass begins
 FORWARD = "ForwardGroup"
 
 
 class Timeline:
     """An observer that writes down slices of phases, intervals of stalls, and accesses per window of clocks.
+
+    Args:
+        beside: layer that fires -> layer that its events are delivered to meanwhile.
 
     Attributes:
         slices: what one unit did in one phase without a break, in order.
@@ -28,7 +33,8 @@ class Timeline:
         traffic: access -> [accesses in each window].
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Mapping[int, int] | None = None) -> None:
+        self._beside = beside or {}
         self.slices: list[Record] = []
         self.stalls: dict[str, list[list[int]]] = {}
         self.unplaced: Counter[str] = Counter()
@@ -53,9 +59,10 @@ class Timeline:
         if key != self._key:
             self._end_slice(machine)
             self._key = key
+            beside = self._beside.get(layer) if unit == FORWARD and phase == "fire" and layer is not None else None
             self.slices.append(
-                {"unit": unit, "phase": phase, "layer": layer, "step": machine.step, "back": self._is_back}
-                | {"start": machine.now}
+                {"unit": unit, "phase": phase, "layer": layer, "beside": beside, "step": machine.step}
+                | {"back": self._is_back, "start": machine.now}
             )
 
     def end(self, machine: Any) -> None:
@@ -139,24 +146,29 @@ def timeline_records(
     chip: str | None = None,
     sample: int | None = None,
     *,
+    split: str | None = None,
     rule: str | None = None,
     listener: Listener | None = None,
 ) -> Record:
     """Return what a trace shows of one sample: what `Replay.about` says, and
 
     * `totals`: `clocks`, `phases`, `stalls` (clocks by cause) and `accesses` (by memory and kind);
-    * `slices`: `unit`, `phase`, `layer` (None: all), `step` (None: behind the last), `back`, `start` and `clocks`, and
-      the `stalls` and `accesses` in it; they follow each other without a gap, and sum to the totals;
+    * `slices`: `unit`, `phase`, `layer` (None: all), `beside` (the layer that events are delivered to while `layer`
+      fires), `step` (None: behind the last), `back`, `start` and `clocks`, and the `stalls` and `accesses` in it; they
+      follow each other without a gap, and sum to the totals;
     * `stalls`: cause -> [first clock, clocks]; `unplaced_stalls`: cause -> clocks that are not in that list, as a trace
       holds `most_events`;
     * `window`, `traffic`: access -> accesses in every `window` clocks.
 
     Arguments and errors as of `neurochip.replay.open_run` and `replay`; a chip without a tick model is refused too.
     """
+    from neurochip.reference.clock.network import groups
+
     run = open_run(directory, chip, rule)
     run.check_clocked()
-    one = replay(run, sample, listener)
-    model, timeline = tick_model(one), Timeline()
+    one = replay(run, sample, listener, split=split)
+    beside = {fires: layer for layer, fires in groups(one.spec, one.learn) if fires is not None}
+    model, timeline = tick_model(one), Timeline(beside)
     ticked = tick_through(one, model, timeline, listener)
     timeline.end(model.machine)
     timeline.cut()

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurochip.errors import UserError
 from neurochip.listener import Listener
-from neurochip.replay import Record, Replay, counted, open_run, replay, tick_model, tick_through
+from neurochip.replay import Record, Replay, counted, open_run, replay
 from neurochip.replay_choice import (
     Neuron,
     Synapse,
@@ -19,6 +19,7 @@ from neurochip.replay_choice import (
     parse_synapses,
     weight_number,
 )
+from neurochip.replay_clocks import tick_model, tick_through
 
 Look = Callable[[], int]
 
@@ -170,6 +171,7 @@ def wave_records(
     chip: str | None = None,
     sample: int | None = None,
     *,
+    split: str | None = None,
     rule: str | None = None,
     neurons: str | None = None,
     synapses: str | None = None,
@@ -184,7 +186,7 @@ def wave_records(
       clock would find.
 
     Args:
-        directory, chip, sample, rule, listener: as of `neurochip.replay.open_run` and `replay`.
+        directory, chip, sample, split, rule, listener: as of `neurochip.replay.open_run` and `replay`.
         neurons: "layer:index,..."; None: see `chosen`.
         synapses: "layer:input:neuron,..."; None: see `chosen`.
         cycles: "first:end" in clocks of the sample; None: all.
@@ -199,7 +201,7 @@ def wave_records(
         None if neurons is None else parse_neurons(neurons, run.spec),
         None if synapses is None else parse_synapses(synapses, run.spec),
     )
-    one = replay(run, sample, listener)
+    one = replay(run, sample, listener, split=split)
     clocks = int(counted(one).cycles)
     if first >= clocks:
         raise UserError(f"--cycles {cycles}: the sample takes {clocks:,} clocks; FIRST must be below that")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neurochip.network.nir_report import import_notes
 from neurochip.rules.presets import NO_LEARNING
 from neurochip.setup import Setup
 
@@ -34,14 +35,16 @@ def run_notes(setup: Setup) -> list[str]:
     if setup.resolved.learning.momentum_shift and immediate:
         notes.append(f"{', '.join(immediate)}: without momentum, as these rules keep no gradients.")
     infers = any(rule.group == NO_LEARNING for rule in setup.rules)
+    imported = import_notes(setup)
     if infers and setup.imported is not None:
+        changed = ", in a network that differs from the graph as the notes below say" if imported else ""
         notes.append(
-            "infer runs the weights of the NIR graph, rounded to the chip's weight format; its cost is a pass over the "
-            "training samples without learning, and the base of the ratios to inference."
+            f"infer runs the weights of the NIR graph, rounded to the chip's weight format{changed}; its cost is a "
+            "pass over the training samples without learning, and the base of the ratios to inference."
         )
     elif infers:
         notes.append(
             "infer loads weights trained off the chip by the float twin of bptt, rounded to the chip's weight format; "
             "its cost is a pass over the training samples without learning, and the base of the ratios to inference."
         )
-    return notes
+    return [*notes, *(f"NIR graph: {note}." for note in imported)]

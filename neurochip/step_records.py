@@ -1,4 +1,4 @@
-"""Inference of one recorded sample step by step: spikes, time and energy, out of activity.h5."""
+"""Inference of one sample step by step: spikes, time and energy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from neurochip._version import __version__
 from neurochip.activity import FIELD_INDEX, Activity, SampleTrace
 from neurochip.counters import Count
-from neurochip.errors import UserError
+from neurochip.listener import Listener
 from neurochip.microarch.interface import Counted
-from neurochip.microarch.replay import activities_of_samples
 from neurochip.pricing import EVENT_FIFO, Pricer
 from neurochip.recorded_passes import pricers_of
-from neurochip.repricing import SavedRun, load_run
+from neurochip.replay import Replay, load_sample, open_run, replay_of
+from neurochip.repricing import load_run
 from neurochip.spec import CoreSpec
 
 Record = dict[str, Any]
@@ -27,16 +27,22 @@ FIFO_KEYS = (f"{EVENT_FIFO}_read", f"{EVENT_FIFO}_write")
 # Which unit of SANA-FE's pipeline a count belongs to; the first that says yes.
 UNITS: Mapping[str, Callable[[Count], bool]] = {
     "network": lambda count: count.key == "hop" or count.key in FIFO_KEYS,
-    "synapse": lambda count: count.key.startswith("synapse_"),
+    # Potentials are never in DRAM, so what delivering events reads there is weights.
+    "synapse": lambda count: count.key.startswith("synapse_") or (count.key, count.phase) == ("dram_read", "deliver"),
     "dendrite": lambda count: count.phase == "deliver",
     "soma": lambda count: True,
 }
 
 
-def step_records(directory: Path, chip: str | None = None, sample: int | None = None) -> Record:
-    """Return `name`, `chip`, `version`, `sample`, `split` and `rules` of a run: inference of one recorded sample.
-
-    `sample` is its index in its `split`, "test", or "training" with a stream.
+def step_records(
+    directory: Path,
+    chip: str | None = None,
+    sample: int | None = None,
+    *,
+    split: str | None = None,
+    listener: Listener | None = None,
+) -> Record:
+    """Return `name`, `chip`, `version`, `sample`, `split` and `rules` of a run: inference of one sample.
 
     A rule has `steps` (one per step: `step` from 1, `fired`, `updated`, `packets`, `hops`, `spikes`, `time_s`,
     `energy_j`), `spikes` ([group, neuron, step]) and `energy_j` (by unit, and `total`). What a step costs is what the
@@ -45,49 +51,30 @@ def step_records(directory: Path, chip: str | None = None, sample: int | None = 
     Args:
         directory: the run directory.
         chip: another chip than that of the run.
-        sample: which of the recorded samples of inference, from 0 (default: the first).
+        sample, split: which sample, as of `neurochip.replay.replay`; here it is not learned, whichever split it is of.
+        listener: told what happens.
 
     Raises:
-        UserError: no finished run, no such recorded sample, or a chip that can run no rule.
+        UserError: no finished run, no such split or sample, recordings that are gone, or a chip that can run no rule.
     """
     run = load_run(directory)
-    place = 0 if sample is None else sample
-    pricers = pricers_of(run, chip)
-    rules, index = [], 0
-    for rule, pricer in pricers.items():
-        trace = _recorded(run, rule, place)
-        index = int(trace.sample_indices[0])
-        rules.append({"rule": rule, **_rule_record(trace, pricer)})
+    opened = [open_run(directory, chip, rule) for rule in pricers_of(run, chip)]
+    chosen = load_sample(opened[0], sample, listener, split=split)
     return {
         "name": run.report["name"],
-        "chip": next(iter(pricers.values())).chip.name,
+        "chip": opened[0].pricer.chip.name,
         "version": __version__,
-        "sample": index,
-        "split": "training" if any("stream" in result for result in run.report["results"]) else "test",
-        "rules": rules,
+        "sample": chosen.index,
+        "split": chosen.split,
+        "rules": [
+            {"rule": one.learned.rule, **_rule_record(replay_of(one, chosen, learn=False), one.pricer)}
+            for one in opened
+        ],
     }
 
 
-def _recorded(run: SavedRun, rule: str, place: int) -> SampleTrace:
-    """One recorded sample of the test split."""
-    trace = run.recorded_of(rule).test_subset
-    if trace is None or len(trace.sample_indices) == 0:
-        raise UserError(
-            f"{run.directory}: no sample of inference was recorded (run.activity_samples = 0); run the experiment "
-            "again with run.activity_samples of 1 or more"
-        )
-    n_recorded = len(trace.sample_indices)
-    if not 0 <= place < n_recorded:
-        raise UserError(
-            f"--sample {place}: the run recorded {n_recorded} samples of inference; allowed is 0 to {n_recorded - 1}"
-        )
-    bitmaps = {name: bitmap[place : place + 1] for name, bitmap in trace.bitmaps.items()}
-    return SampleTrace(trace.sample_indices[place : place + 1], bitmaps)
-
-
-def _rule_record(trace: SampleTrace, pricer: Pricer) -> Record:
-    spec, chip = pricer.spec, pricer.chip
-    ((activity, _),) = activities_of_samples(trace, spec, chip.lanes, chip.trace_lanes, learning=False)
+def _rule_record(one: Replay, pricer: Pricer) -> Record:
+    spec, activity, trace = one.spec, one.result.activity, one.trace
     prefixes = [Counted((), {}, 0.0), *(_first_steps(activity, trace, pricer, t + 1) for t in range(spec.n_steps))]
     steps = [
         {"step": index + 1, **_happened(activity, spec, index), **_cost(before, after, pricer)}

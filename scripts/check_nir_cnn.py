@@ -3,7 +3,7 @@
     python scripts/check_nir_cnn.py GRAPH.nir RECORDINGS.h5 [--samples 200] [--steps 321] [--reset subtract] [--swap]
 
 Recordings: an HDF5 file of events (docs/event-format.md) whose labels are numbers of outputs, for example the digits 6
-to 9. A step is a millisecond from the first event on, and holds 0 or 1 per pixel and polarity; all samples have the
+to 9. A step is a millisecond of the recording, and holds 0 or 1 per pixel and polarity; all samples have the
 same number of steps. `--swap` exchanges the polarities. docs/nir.md has the figures for 200 test samples.
 """
 
@@ -27,7 +27,7 @@ def frames(recordings: Recordings, sample: int, n_steps: int, swap: bool = False
     """The events of a sample as [steps, polarity, y, x] of 0 and 1."""
     events = recordings.sample(sample)
     width, height, polarities = recordings.sensor_size
-    t = (events["t"] - events["t"][:1]) // STEP_US
+    t = events["t"] // STEP_US
     kept = events[t < n_steps]
     polarity = kept["p"].astype(int)
     found = np.zeros((n_steps, polarities, height, width))

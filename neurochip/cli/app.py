@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         # Not standalone: typer would print usage errors in its own, longer form.
-        code = command.main(args=words or ["--help"], prog_name=NAME, standalone_mode=False)
+        code = command.main(args=words or ["--help"], obj=words, prog_name=NAME, standalone_mode=False)
     except UserError as error:
         return _fail(str(error))
     except UsageError as error:

@@ -9,6 +9,7 @@ import typer
 
 from neurochip.cli import options as shared
 from neurochip.errors import UserError
+from neurochip.interrupts import INTERRUPTED, TERMINATED, DeferredSignals, Terminated
 
 
 def convert(
@@ -57,15 +58,33 @@ def convert(
     The task events-h5 learns from it. Formats are found by content, splits and classes by the published names
     (docs/convert.md). Whatever the size of IN, little of it is in memory at a time.
     """
-    from neurochip.cli.progress import progress_for
-    from neurochip.convert import convert as convert_files
-
     if out.exists() or out.is_symlink():
         raise UserError(f"{out} exists; name another file, or remove it first")
-    options = _options(input_format, sensor_size, encoder, settings or [], split_fraction, seed, limit, skip_damaged)
-    with progress_for(quiet) as listener:
-        done = convert_files(source, out, options, listener)
+    try:
+        with DeferredSignals(patient=False):
+            options = _options(
+                input_format, sensor_size, encoder, settings or [], split_fraction, seed, limit, skip_damaged
+            )
+            done = _converted(source, out, options, quiet)
+    except (KeyboardInterrupt, Terminated) as error:
+        typer.echo(
+            f"neurochip: interrupted; {f'{out} is complete' if out.exists() else 'nothing was written'}", err=True
+        )
+        raise typer.Exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED) from None
     typer.echo(_summary(done))
+
+
+def _converted(source: Path, out: Path, options: Any, quiet: bool) -> Any:
+    """Convert; what goes wrong is said without letters that a terminal would obey."""
+    from neurochip.cli.progress import progress_for
+    from neurochip.convert import convert as convert_files
+    from neurochip.convert_files import printable
+
+    try:
+        with progress_for(quiet) as listener:
+            return convert_files(source, out, options, listener)
+    except UserError as error:
+        raise UserError(printable(str(error))) from error
 
 
 def _options(
@@ -92,12 +111,17 @@ def _options(
 
 
 def _summary(done: Any) -> str:
+    from neurochip.convert_files import printable
+
     width, height, polarities = done.sensor_size
     lines = [f"{done.path}: sensor {width} x {height} x {polarities}, {done.n_classes} classes"]
     for name, (n_samples, n_events) in sorted(done.splits.items(), reverse=True):  # train first
         lines.append(f"  {name}: {n_samples} recordings, {n_events} events")
+    files = ", ".join(f"{n_files} {name}" for name, n_files in done.formats.items())
+    lines.append(f"  files: {files}")
     if done.class_names:
         lines.append("  classes: " + ", ".join(f"{index} = {name}" for index, name in enumerate(done.class_names)))
     lines += [f"  not a recording, ignored: {name}" for name in done.ignored]
+    lines += [f"  note: {sentence}" for sentence in done.notes]
     lines += [f"  left out: {sentence}" for sentence in done.left_out]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)

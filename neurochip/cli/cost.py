@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,10 +102,14 @@ def cost(
     ] = None,
     chip: options.ChipName = None,
     settings: options.Set = None,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="text, json (as --json), csv, markdown or latex.")
+    ] = "text",
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Price a network and its rules without training it."""
+    writer = _writer(output_format, as_json, as_map)
     drawn = {
         "--rate": rate, "--psi": psi, "--signal": signal, "--signal-steps": signal_steps, "--samples": samples,
         "--seed": seed,
@@ -127,7 +132,25 @@ def cost(
         if as_map:
             return make_map(network, overrides, axes or [], _asked(drawn, None), out, as_json, quiet)
         document = _of_network(network, overrides, _asked(drawn, rates_of), quiet)
-    _print(document, as_json)
+    if writer is not None:
+        return typer.echo(writer(document).encode(), nl=False)
+    from rich.console import Console
+
+    from neurochip.report.cost_console import print_cost
+
+    print_cost(document, Console())
+
+
+def _writer(name: str, as_json: bool, as_map: bool) -> Callable[[dict[str, Any]], str] | None:
+    """What writes the document; None: the console."""
+    from neurochip.report.formats import find_format, loaded
+
+    if as_map and name != "text":
+        raise UserError(f"--format {name} does not go with --map; allowed are --json, and --out DIR for map.csv")
+    if as_json and name not in ("text", "json"):
+        raise UserError(f"--format {name} does not go with --json; give one of the two")
+    path = find_format("json" if as_json else name).check_cost()
+    return None if name == "text" and not as_json else loaded(path)
 
 
 def _of_run(activity: Path, rules: str | None, chip: str | None) -> dict[str, Any]:
@@ -193,16 +216,3 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(f"{option} {text}: is not a list of numbers; for example {option} 0.05,0.2") from error
-
-
-def _print(document: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    from rich.console import Console
-
-    from neurochip.report.cost_console import print_cost
-
-    print_cost(document, Console())

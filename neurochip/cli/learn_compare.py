@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurochip.cli import options
-from neurochip.cli.options import RunOptions, overrides_of
+from neurochip.cli.options import RunOptions, command_given, overrides_of
 
 if TYPE_CHECKING:
     from neurochip.experiment import Report
@@ -19,6 +18,7 @@ INTERRUPTED = 130
 
 
 def learn(
+    context: typer.Context,
     experiment: options.ExperimentFile = None,
     network: options.Network = None,
     settings: options.Set = None,
@@ -31,10 +31,12 @@ def learn(
 ) -> None:
     """Simulate learning with one rule (learning.rule) and price it."""
     overrides = overrides_of(settings, chip)
-    _run("learn", RunOptions(experiment, overrides, out, resume, engine, as_json, quiet, network))
+    chosen = RunOptions(experiment, overrides, out, resume, engine, as_json, quiet, network)
+    _run("learn", chosen, command_given(context))
 
 
 def compare(
+    context: typer.Context,
     experiment: options.ExperimentFile = None,
     rules: Annotated[
         str | None,
@@ -58,10 +60,11 @@ def compare(
 ) -> None:
     """Compare learning rules on the same spikes and the same silicon."""
     overrides = overrides_of(settings, chip, rules, tune)
-    _run("compare", RunOptions(experiment, overrides, out, resume, engine, as_json, quiet, network))
+    chosen = RunOptions(experiment, overrides, out, resume, engine, as_json, quiet, network)
+    _run("compare", chosen, command_given(context))
 
 
-def _run(verb: str, chosen: RunOptions) -> None:
+def _run(verb: str, chosen: RunOptions, command: str) -> None:
     """Run, continue or reopen an experiment; Ctrl-C ends it with the command that continues."""
     from neurochip.cli.progress import progress_for
 
@@ -69,7 +72,7 @@ def _run(verb: str, chosen: RunOptions) -> None:
     progress = progress_for(chosen.quiet)
     try:
         with progress:
-            report = _report(verb, chosen, progress)
+            report = _report(verb, chosen, command, progress)
     except KeyboardInterrupt:
         typer.echo(f"neurochip: interrupted; {_how_to_continue(verb, chosen, progress.directory)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -77,10 +80,9 @@ def _run(verb: str, chosen: RunOptions) -> None:
     progress.message(f"report: {report.directory / 'report.html'}")
 
 
-def _report(verb: str, chosen: RunOptions, listener: Listener) -> Report:
+def _report(verb: str, chosen: RunOptions, command: str, listener: Listener) -> Report:
     from neurochip import experiment
 
-    command = shlex.join(["neurochip", *sys.argv[1:]])
     if chosen.resume is not None:
         return experiment.resume(chosen.resume, listener=listener, engine=chosen.engine, command=command)
     run = experiment.learn if verb == "learn" else experiment.compare

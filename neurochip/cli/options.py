@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -136,3 +137,9 @@ def overrides_of(
 def _toml(text: str) -> str:
     """Return a string as TOML writes it; JSON's escapes are TOML's."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def command_given(context: typer.Context) -> str:
+    """The command as it was typed, for somebody who wants to repeat it."""
+    words: list[str] = context.find_root().obj or []
+    return shlex.join(["neurochip", *words])

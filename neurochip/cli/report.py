@@ -27,10 +27,14 @@ def report(
     output_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMAT_HELP)] = "text",
     sample: Annotated[
         int | None,
+        typer.Option(metavar="N", help="sanafe, perfetto, vcd, raster: which sample of the split, from 0; default 0."),
+    ] = None,
+    split: Annotated[
+        str | None,
         typer.Option(
-            metavar="N",
-            help="Which sample, from 0, of formats that show a single one: sanafe one of the recorded test samples, "
-            "perfetto, vcd and raster one of the training split.",
+            metavar="train|test",
+            help="The same formats: of which split; default train. perfetto, vcd and raster show how a training sample "
+            "is learned, and inference of a test sample; sanafe inference of either.",
         ),
     ] = None,
     rule: Annotated[
@@ -45,7 +49,9 @@ def report(
     cycles: Annotated[
         str | None, typer.Option(metavar="FIRST:END", help="vcd: only these clocks, END not included.")
     ] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Set several runs side by side.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Set the folders of two or more finished runs side by side.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -62,11 +68,12 @@ def report(
 
     chosen = find_format(output_format)
     choices = {"rule": rule, "neurons": neurons, "synapses": synapses, "cycles": cycles}
-    _check(chosen, runs, sample, compare, out)
+    picked = {"sample": sample, "split": split}
+    _check(chosen, runs, picked, compare, out)
     _check_choices(chosen, choices)
     if compare:
         return _compare(chosen, runs, chip, out)
-    content = _content(chosen, runs[0], chip, sample, choices)
+    content = _content(chosen, runs[0], chip, picked, choices)
     if out is None and chosen.name == "text":
         from neurochip.report.console import print_report
 
@@ -74,7 +81,9 @@ def report(
     _write(chosen.write(content), out)
 
 
-def _check(chosen: Format, runs: Sequence[Path], sample: int | None, compare: bool, out: Path | None) -> None:
+def _check(
+    chosen: Format, runs: Sequence[Path], picked: Mapping[str, int | str | None], compare: bool, out: Path | None
+) -> None:
     """Refuse what does not go together before anything is read."""
     if len(runs) > 1 and not compare:
         raise UserError(f"{len(runs)} runs were given; give one run, or --compare to set them side by side")
@@ -82,13 +91,26 @@ def _check(chosen: Format, runs: Sequence[Path], sample: int | None, compare: bo
         raise UserError("--compare needs two runs or more, and one was given")
     if compare:
         chosen.check_comparison()
-    if sample is not None and not chosen.takes_sample:
-        from neurochip.report.formats import FORMATS
+        _check_folders(runs)
+    for name, value in picked.items():
+        if value is not None and not chosen.takes_sample:
+            from neurochip.report.formats import FORMATS
 
-        takers = ", ".join(one.name for one in FORMATS.values() if one.takes_sample)
-        raise UserError(f"--sample does not go with --format {chosen.name}; allowed it is with {takers}")
+            takers = ", ".join(one.name for one in FORMATS.values() if one.takes_sample)
+            raise UserError(f"--{name} does not go with --format {chosen.name}; allowed it is with {takers}")
     for run in runs:
         _check_out(out, run, chosen)
+
+
+def _check_folders(runs: Sequence[Path]) -> None:
+    from neurochip.run_directory import EXPERIMENT
+
+    for run in runs:
+        if not (run / EXPERIMENT).is_file():
+            raise UserError(
+                f"{run}: is not a run directory; --compare takes the folders of two or more finished runs of neurochip "
+                "learn or neurochip compare, and no output of neurochip cost or neurochip precision"
+            )
 
 
 def _check_choices(chosen: Format, choices: Mapping[str, str | None]) -> None:
@@ -113,19 +135,21 @@ def _check_out(out: Path | None, run: Path, chosen: Format) -> None:
         raise UserError(f"--out {out} is there already; --format {chosen.name} needs a new or empty folder")
 
 
-def _content(chosen: Format, run: Path, chip: str | None, sample: int | None, choices: Mapping[str, str | None]) -> Any:
+def _content(
+    chosen: Format, run: Path, chip: str | None, picked: Mapping[str, Any], choices: Mapping[str, str | None]
+) -> Any:
     """What the writer of a format takes: the report, or the records it is made from."""
     from neurochip.report.formats import REPORT, loaded
 
     if chosen.content == REPORT:
         return _report(run, chip)
-    if not chosen.choices:
-        return loaded(chosen.content)(run, chip, sample)
+    if not chosen.takes_sample:
+        return loaded(chosen.content)(run, chip)
     from neurochip.cli.progress import progress_for
 
     with progress_for(False) as progress:
         made = {name: choices[name] for name in chosen.choices}
-        return loaded(chosen.content)(run, chip, sample, **made, listener=progress)
+        return loaded(chosen.content)(run, chip, **picked, **made, listener=progress)
 
 
 def _report(run: Path, chip: str | None) -> Mapping[str, Any]:
@@ -141,15 +165,25 @@ def _report(run: Path, chip: str | None) -> Mapping[str, Any]:
 
 
 def _compare(chosen: Format, runs: Sequence[Path], chip: str | None, out: Path | None) -> None:
+    from neurochip.run_commands import read_commands
     from neurochip.runs_compared import labels_of, runs_compared
 
     labels = labels_of(runs)
-    comparison = runs_compared({label: _report(run, chip) for label, run in zip(labels, runs, strict=True)})
+    reports = {label: _report(run, chip) for label, run in zip(labels, runs, strict=True)}
+    commands = {label: read_commands(run) for label, run in zip(labels, runs, strict=True)}
+    comparison = runs_compared(reports, _command(runs, chip), commands)
     if out is None and chosen.name == "text":
         from neurochip.report.comparison import print_comparison
 
         return print_comparison(comparison, _console())
     _write(chosen.write_comparison(comparison), out)
+
+
+def _command(runs: Sequence[Path], chip: str | None) -> str:
+    """What sets the runs side by side; format and place of the text are no part of it."""
+    import shlex
+
+    return shlex.join(["neurochip", "report", *map(str, runs), "--compare", *(["--chip", chip] if chip else [])])
 
 
 def _console() -> Any:

@@ -42,8 +42,11 @@ class EnergyParts:
 
     @property
     def total_pj(self) -> float:
-        """sum(by_memory) + sum(by_operation) + clock_pj + leakage_pj."""
-        return sum(self.by_memory.values()) + sum(self.by_operation.values()) + self.clock_pj + self.leakage_pj
+        """by_memory, by_operation, clock_pj and leakage_pj, added one after the other in this order."""
+        total = 0.0
+        for part in (*self.by_memory.values(), *self.by_operation.values(), self.clock_pj, self.leakage_pj):
+            total += part  # as other programs add them; sum() rounds otherwise from Python 3.12 on
+        return total
 
     @property
     def average_power_mw(self) -> float | None:

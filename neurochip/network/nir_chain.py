@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neurochip.errors import UserError
 from neurochip.network.nir_file import PASSING, POPULATIONS, WEIGHTS, Graph
 
 
@@ -63,8 +64,7 @@ class _Finder:
         reached = self._weights_after(last)
         ready = [name for name in reached if self._sources(name) <= set(self._done)]
         if len(ready) != 1:
-            names = ", ".join(map(repr, ready or reached)) or "none"
-            raise graph.refuse(last, f"leads to {len(ready)} weights at once ({names}); allowed is one layer after it")
+            raise self._not_one(last, ready, reached)
         weights = ready[0]
         after = graph.after(weights)
         if len(after) != 1 or graph.nodes[after[0]].kind not in (*POPULATIONS, "Output"):
@@ -77,13 +77,38 @@ class _Finder:
         own = self._own[population]
         others = [name for name in graph.before(population) if name not in (weights, own)]
         if others:
-            raise graph.refuse(population, f"takes from {weights!r} and {others[0]!r}; allowed is one of them")
+            raise self._second_way(population, weights, others[0])
         behind = [name for name in graph.after(population) if name != own]
         is_last = [graph.nodes[name].kind for name in behind] == ["Output"]
         if not is_last and (not behind or any(graph.nodes[name].kind == "Output" for name in behind)):
             raise graph.refuse(population, "leads to the Output and to other nodes, or to none; allowed is one of both")
         self._done.append(population)
         return Link(weights, path, population, own, is_last)
+
+    def _not_one(self, last: str, ready: Sequence[str], reached: Sequence[str]) -> UserError:
+        """The error of a node with not one layer after it."""
+        if ready or not reached:
+            names = ", ".join(map(repr, ready)) or "none"
+            return self._graph.refuse(
+                last, f"leads to {len(ready)} weights at once ({names}); allowed is one layer after it"
+            )
+        later = sorted(self._sources(reached[0]) - set(self._done))
+        return self._graph.refuse(
+            reached[0],
+            f"takes what comes later, from {', '.join(map(repr, later))}; allowed are spikes of earlier layers, and "
+            "those of a population back to itself through one Linear or Affine",
+        )
+
+    def _second_way(self, population: str, weights: str, other: str) -> UserError:
+        """The error of a population that takes its input from two weights."""
+        later = sorted(self._sources(other) - set(self._done) - {population})
+        if self._graph.nodes[other].kind in WEIGHTS and later:
+            return self._graph.refuse(
+                population,
+                f"takes what comes from {later[0]!r}, which lies behind it, back through {other!r}; the core has "
+                "feedback from a population to itself alone",
+            )
+        return self._graph.refuse(population, f"takes from {weights!r} and {other!r}; allowed is one of them")
 
     def _recurrent(self, population: str) -> str | None:
         """The weights between a population and itself."""

@@ -20,6 +20,7 @@ from neurochip.network.nir_imported import Imported
 from neurochip.network.shape import LayerShape
 
 COPY = "network.nir"  # the graph in a run directory
+MOST_CLIPPED = 0.5  # of the weights of a layer, whatever their frac
 
 
 def with_nir(experiment: Experiment, base_dir: Path) -> tuple[Experiment, Imported | None]:
@@ -37,6 +38,7 @@ def with_nir(experiment: Experiment, base_dir: Path) -> tuple[Experiment, Import
     graph = read_nir(base_dir / table.file)
     _check_content(table, graph)
     imported = import_graph(graph, table)
+    _check_sizes(experiment, imported)
     network = _network(experiment, imported)
     if "layers" in experiment.network.model_fields_set and experiment.network.layers != network.layers:
         raise UserError(
@@ -119,6 +121,22 @@ def _with_formats(experiment: Experiment, imported: Imported) -> Experiment:
         if getattr(precision, signal).frac is None
     }
     return experiment.model_copy(update={"precision": precision.model_copy(update=changed)})
+
+
+def _check_sizes(experiment: Experiment, imported: Imported) -> None:
+    """Weights that no format of their bits holds: not a network any more if they are most of a layer."""
+    bits = experiment.precision.weight.bits
+    if experiment.precision.arithmetic != "fixed":
+        return
+    for layer in imported.layers:
+        sizes = np.abs(layer.weights)
+        share = float(np.mean(sizes >= 2.0 ** (bits - 1)))
+        if share > MOST_CLIPPED:
+            raise imported.graph.refuse(
+                layer.weights_node,
+                f"has {share:.0%} of its weights beyond {2 ** (bits - 1)}, the range of precision.weight.bits = {bits} "
+                f"without a fraction (the largest is {sizes.max():.3g}); allowed is half of them",
+            )
 
 
 def _check_content(table: NirTable, graph: Graph) -> None:

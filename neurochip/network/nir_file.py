@@ -169,6 +169,11 @@ class _Reader:
         if len(self._nodes) >= MAX_NODES or name in self._nodes:
             why = "appears twice" if name in self._nodes else f"is one of more than {MAX_NODES}"
             raise UserError(f"{self._source}: node {name!r} {why}; allowed is every name once, up to {MAX_NODES}")
+        if "type" not in group:
+            raise UserError(
+                f"{self._source}: node {name!r} has no type; allowed are types of NIR, and names of nodes without '/', "
+                "which HDF5 takes for a group"
+            )
         kind = self._text(group, "type")
         if kind == "NIRGraph":
             self._nodes[name] = Node("NIRGraph", {}, graph=parent)

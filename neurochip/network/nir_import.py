@@ -17,12 +17,11 @@ from neurochip.config_nir import NirTable
 from neurochip.network.nir_chain import Link, chain_of
 from neurochip.network.nir_file import POOLS, Graph
 from neurochip.network.nir_imported import Imported, ImportedLayer, formats_of, steps_of
+from neurochip.network.nir_leaks import SAME, leak_key, leak_lambda, nearest_leak
 from neurochip.network.nir_neurons import Neurons, Steps, neurons_of
-from neurochip.network.nir_shapes import Shape, infer_shapes, padding_of
+from neurochip.network.nir_shapes import Shape, channels_last_order, infer_shapes, padding_of
 
 Array = NDArray[np.float64]
-NO_LEAK_CONSTANT = 65536
-SAME = 1e-6  # relative: what float32 time constants lose
 NO_SYNAPSE = 2.0**-17  # of beta, below half of the smallest leak
 
 
@@ -56,6 +55,7 @@ class _Building:
         self.tables: list[dict[str, Any]] = []
         self.layers: list[ImportedLayer] = []
         self._graph, self._steps, self._shapes, self._table = graph, steps, shapes, table
+        self._is_own = "neurochip" in graph.metadata
         self._last = graph.only("Input")
         self._place: dict[str, int] = {}  # population -> its entry of `tables`
 
@@ -122,16 +122,18 @@ class _Building:
             raise graph.refuse(name, f"has v_threshold = {neurons.threshold.min():g}; allowed are numbers above 0")
         if self._steps.reset == "zero" and neurons.v_reset.any():
             raise graph.refuse(name, "has a v_reset other than 0; the core resets to 0 or subtracts the threshold")
-        threshold = float(neurons.threshold.max())
-        factor = neurons.gain * (threshold / neurons.threshold)
-        node, notes = graph.nodes[link.weights], []
+        # Learning starts from thresholds of 1, whatever the unit of the file; our own files stay as they are.
+        threshold = float(neurons.threshold.max()) if self._is_own else 1.0
+        scale = threshold / neurons.threshold
+        factor, drift = neurons.gain * scale, neurons.drift * scale
+        node, notes = graph.nodes[link.weights], _about(neurons)
         noted = graph.nodes[name].metadata
         if not _same(neurons.threshold):
-            notes.append("the thresholds of its neurons differ; their weights are scaled to the largest")
+            notes.append("the thresholds of its neurons differ; each has its weights in thresholds of its own")
         alpha, leak = self._leak(name, neurons, noted)
         table: dict[str, Any]
         if node.kind == "Conv2d":
-            weights = self._convolution(link, factor, neurons.drift * (threshold / neurons.threshold), shape)
+            weights = self._convolution(link, factor, drift, shape)
             kernel, padding = node["weight"].shape[2:], padding_of(graph, link.weights)
             table = {
                 "kind": "conv2d", "channels": shape[0], "kernel": [int(k) for k in kernel],
@@ -143,17 +145,16 @@ class _Building:
             if link.recurrent is not None:
                 own, own_bias = self._matrix(link.recurrent, False)
                 rows, bias = np.concatenate([rows, own]), bias + own_bias
-            drift = neurons.drift * (threshold / neurons.threshold)
             weights = np.concatenate([rows * factor, (bias * factor + drift)[None]])
             table = {"kind": "dense", "neurons": shape[0], "recurrent": link.recurrent is not None}
             n_bias = 1
         has_bias = _has_bias(noted, weights[-n_bias:])
         table |= {
-            _leak_key(leak): leak[1], "threshold": threshold, "reset": self._steps.reset, "bias": has_bias,
+            leak_key(leak): leak[1], "threshold": threshold, "reset": self._steps.reset, "bias": has_bias,
             "comparator": self._steps.comparator,
         }  # fmt: skip
-        notes += self._about_synapses(name)
-        return ImportedLayer(link.weights, name, table, weights, alpha, _lambda(leak), tuple(notes))
+        unit = None if self._is_own else _unit(neurons.threshold)
+        return ImportedLayer(link.weights, name, table, weights, alpha, leak_lambda(leak), tuple(notes), unit)
 
     def _readout(self, link: Link, channels_last: bool) -> ImportedLayer:
         """The last weights; neurons behind them become the leak of the readout, their threshold its unit."""
@@ -167,23 +168,26 @@ class _Building:
         noted = graph.nodes[name or link.weights].metadata
         alpha = leak_factor = None
         notes: list[str] = []
+        thresholds: Array | None = None
         factor, drift = np.ones(rows.shape[1]), np.zeros(rows.shape[1])
         if name is not None:
             neurons = self._neurons(link)
-            unit = 1.0 if neurons.threshold is None else 1.0 / neurons.threshold
-            if neurons.threshold is not None and (neurons.threshold <= 0).any():
-                raise graph.refuse(name, f"has v_threshold = {neurons.threshold.min():g}; allowed are numbers above 0")
-            factor, drift = neurons.gain * unit, neurons.drift * unit
-            if neurons.threshold is not None:
+            thresholds = neurons.threshold
+            scale = 1.0 if thresholds is None else 1.0 / thresholds
+            if thresholds is not None and (thresholds <= 0).any():
+                raise graph.refuse(name, f"has v_threshold = {thresholds.min():g}; allowed are numbers above 0")
+            factor, drift = neurons.gain * scale, neurons.drift * scale
+            if thresholds is not None:
                 notes.append("its neurons became the readout: potentials without reset, summed, not counted spikes")
-            notes += self._about_synapses(name)
+            notes += _about(neurons)
             if graph.nodes[name].kind != "IF" and not (_is_zero(neurons.alpha) and "leak_kind" not in noted):
                 alpha, leak = self._leak(name, neurons, noted)
-                table[_leak_key(leak)], leak_factor = leak[1], _lambda(leak)
+                table[leak_key(leak)], leak_factor = leak[1], leak_lambda(leak)
         weights = np.concatenate([rows * factor, (bias * factor + drift)[None]])
         weights = self._chosen(weights)
         table["bias"] = _has_bias(noted, weights[-1:])
-        return ImportedLayer(link.weights, name, table, weights, alpha, leak_factor, tuple(notes))
+        unit = None if thresholds is None else _unit(thresholds)
+        return ImportedLayer(link.weights, name, table, weights, alpha, leak_factor, tuple(notes), unit)
 
     def _chosen(self, weights: Array) -> Array:
         chosen = self._table.outputs
@@ -213,15 +217,9 @@ class _Building:
             charge = np.broadcast_to(self._graph.nodes[name]["w_in"].reshape(-1), charge.shape)
         return replace(neurons, gain=neurons.gain * charge)
 
-    def _about_synapses(self, name: str) -> list[str]:
-        neurons = neurons_of(self._graph, name, math.prod(self._shapes[name]), self._steps)
-        if (neurons.beta > NO_SYNAPSE).any():
-            return [f"the filter of its synapses ({neurons.beta.max():.3g} per step) is dropped, its charge kept"]
-        return []
-
     def _leak(self, name: str, neurons: Neurons, noted: Mapping[str, Any]) -> tuple[float, tuple[str, int]]:
         """(alpha, leak of the core) of a population with one alpha."""
-        codes = {_nearest_leak(float(alpha), noted) for alpha in np.unique(neurons.alpha)}
+        codes = {nearest_leak(float(alpha), noted) for alpha in np.unique(neurons.alpha)}
         if len(codes) > 1:
             raise self._graph.refuse(
                 name,
@@ -269,30 +267,21 @@ class _Building:
         return np.concatenate([*rows, bias.reshape(groups, n_columns)])
 
 
-def channels_last_order(shape: Shape) -> NDArray[np.int64]:
-    """Positions in a flattened (channels, height, width) of the addresses (y W + x) C + c; a list stays as it is."""
-    order: NDArray[np.int64] = np.arange(math.prod(shape)).reshape(shape)
-    return order.transpose(1, 2, 0).reshape(-1) if len(shape) == 3 else order
+def _about(neurons: Neurons) -> list[str]:
+    """What of the neurons of a population is not used."""
+    notes = []
+    if (neurons.beta > NO_SYNAPSE).any():
+        notes.append(f"the filter of its synapses ({neurons.beta.max():.3g} per step) is dropped, its charge kept")
+    if neurons.v_reset.any():  # with zero only the last population comes here
+        lowest, highest = _unit(neurons.v_reset)
+        values = f"{lowest:g}" if lowest == highest else f"{lowest:g} to {highest:g}"
+        notes.append(f"its v_reset of {values} is not used")
+    return notes
 
 
-def _nearest_leak(alpha: float, noted: Mapping[str, Any]) -> tuple[str, int]:
-    """The leak of the core nearest to alpha: the noted one if it is that, else a shift where it is as near."""
-    constant = min(NO_LEAK_CONSTANT, max(0, math.floor(alpha * 65536 + 0.5)))
-    shift = min(15, max(1, round(-math.log2(1.0 - alpha)))) if alpha < 1.0 else 15  # the slowest
-    shift_error, constant_error = abs(1.0 - 2.0**-shift - alpha), abs(constant / 65536 - alpha)
-    is_shift = shift_error <= constant_error + SAME and alpha < 1.0
-    if noted.get("leak_kind") == "constant" and constant_error <= SAME:
-        is_shift = False
-    return ("shift", shift) if is_shift else ("constant", constant)
-
-
-def _leak_key(leak: tuple[str, int]) -> str:
-    return f"leak_{leak[0]}"
-
-
-def _lambda(leak: tuple[str, int]) -> float:
-    kind, value = leak
-    return 1.0 - 2.0**-value if kind == "shift" else value / 65536
+def _unit(values: Array) -> tuple[float, float]:
+    """Lowest and highest of some values."""
+    return float(values.min()), float(values.max())
 
 
 def _has_bias(noted: Mapping[str, Any], bias: Array) -> bool:
@@ -308,4 +297,4 @@ def _is_zero(alpha: Array) -> bool:
     return bool((np.abs(alpha) < NO_SYNAPSE).all())
 
 
-__all__ = ["channels_last_order", "import_graph"]
+__all__ = ["import_graph"]

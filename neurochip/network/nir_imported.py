@@ -29,6 +29,7 @@ class ImportedLayer:
         alpha: the factor of v in the graph; None without a state.
         leak: the lambda of the core.
         notes: what differs from the graph, in words.
+        unit: the lowest and the highest threshold of the graph by which weights were divided; None: they are as there.
     """
 
     weights_node: str
@@ -38,6 +39,7 @@ class ImportedLayer:
     alpha: float | None
     leak: float | None
     notes: tuple[str, ...] = ()
+    unit: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

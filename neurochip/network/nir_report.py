@@ -1,29 +1,29 @@
-"""What importing a NIR graph cost: errors of weights and leaks, and spikes of the integer core against the graph."""
+"""What importing a NIR graph cost: errors of weights and leaks, accuracy before learning, spikes beside the graph's."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neurochip.events import EventDataset
 from neurochip.fixed_point import QFormat, quantise
 from neurochip.listener import Listener
-from neurochip.network.calibrate import epoch_order
+from neurochip.network.nir_compare import accuracy_and_spikes
 from neurochip.network.nir_experiment import COPY
-from neurochip.network.nir_import import channels_last_order
 from neurochip.network.nir_imported import Imported, ImportedLayer
-from neurochip.network.nir_run import NirRun, NirRunner
+from neurochip.rules.presets import NO_LEARNING, find_rule
 from neurochip.spec import CoreSpec
 
 if TYPE_CHECKING:
     from neurochip.setup import Setup
 
 FILE, SCHEMA = "nir_import.json", "neurochip-nir-import/1"
-COMPARED_SAMPLES = 8
+SECTION = "nir_import"  # of report.json
+SAME_STEP = 0.05  # relative: recordings are not all equally long
+NOTED_CLIPPED = 0.01
 
 Document = dict[str, Any]
 
@@ -32,45 +32,93 @@ def import_files(setup: Setup, listener: Listener) -> Mapping[str, bytes]:
     """What the run directory of an imported network holds beside: the graph, and the report on its import."""
     if setup.imported is None:
         return {}
+    listener.message("running the NIR graph, and the network made of it before it learns")
     document = import_report(setup)
     listener.message(summary(document))
+    for note in document["notes"]:
+        listener.message(f"NIR graph: {note}")
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return {COPY: setup.imported.graph.content, FILE: f"{text}\n".encode()}
 
 
-def import_report(setup: Setup) -> Document:
-    """Describe an import: per layer what quantisation did, and how far the spikes of some samples are from the graph's.
+def import_section(setup: Setup, directory: Path) -> Document:
+    """The report on the import as a section of report.json; nothing for other networks.
 
-    The samples are the first of those that calibrated the formats.
+    It is the one that the run directory got at its start; made again where that cannot be read.
     """
+    if setup.imported is None:
+        return {}
+    try:
+        document = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        document = import_report(setup)
+    return {SECTION: document}
+
+
+def import_report(setup: Setup) -> Document:
+    """Describe an import: what quantisation did per layer, accuracy before learning, and how far spikes are off."""
     imported = setup.imported
     if imported is None:
         raise ValueError("the network of this setup comes from no NIR graph")
     table = setup.resolved.network.nir
-    spec = setup.spec(setup.rules[0])
-    own = [index for index, shape in enumerate(spec.layers) if shape.is_hidden] + [len(spec.layers) - 1]
-    layers = [_layer(layer, spec, index) for layer, index in zip(imported.layers, own, strict=True)]
     return {
         "schema": SCHEMA,
         **({} if table is None else table.model_dump(exclude_none=True, exclude={"file"})),
-        "layers": layers,
-        "spikes": _spikes(setup, imported, spec),
+        **({} if setup.task.step_us is None else {"task_step_us": setup.task.step_us}),
+        "notes": import_notes(setup),
+        "layers": _layers(setup, imported),
+        **accuracy_and_spikes(setup, imported),
     }
+
+
+def import_notes(setup: Setup) -> list[str]:
+    """What an imported network does otherwise than its graph, one sentence each."""
+    imported = setup.imported
+    if imported is None:
+        return []
+    found = _about_steps(setup, imported)
+    for layer, document in zip(imported.layers, _layers(setup, imported), strict=True):
+        name = layer.weights_node if layer.population is None else layer.population
+        found += [f"node {name!r} ({imported.graph.nodes[name].kind}): {note}" for note in document["notes"]]
+    return found
+
+
+def _about_steps(setup: Setup, imported: Imported) -> list[str]:
+    """What a step of the task that is not dt does to time constants; nothing on a dt that neurochip itself wrote."""
+    dt, step_us, noted = imported.steps.dt, setup.task.step_us, imported.graph.metadata
+    if dt is None or step_us is None or ("neurochip" in noted and noted.get("dt") == dt):
+        return []
+    ratio = step_us * 1e-6 / dt
+    if any(abs(ratio * unit - 1.0) <= SAME_STEP for unit in (1, 1000)):  # files in milliseconds are rare
+        return []
+    return [
+        f"a step of the task lasts {step_us / 1000:.3g} ms (median), network.nir.dt = {dt:g} seconds: in the time of "
+        f"the recordings, time constants are {ratio:.3g} times those of the graph; steps of dt need task.steps = "
+        f"{max(1, round(setup.task.n_steps * ratio))}"
+    ]
 
 
 def summary(document: Document) -> str:
     """One line on an import."""
-    layers, spikes = document["layers"], document["spikes"]
+    layers, accuracy, spikes = document["layers"], document["accuracy"], document["spikes"]
     weight = max(layer["max_weight_error"] / (layer["max_weight"] or 1.0) for layer in layers)
     leak = max(abs(layer.get("leak_error", 0.0)) for layer in layers)
     threshold = max((abs(layer["threshold_error"]) / layer["threshold"] for layer in layers[:-1]), default=0.0)
     clipped = max(layer["clipped_fraction"] for layer in layers)
     worst = max((layer["differing_share"] for layer in spikes["populations"]), default=0.0)
     return (
-        f"NIR graph as integers: weights off by at most {weight:.2%} of the largest of their layer, {clipped:.2%} "
-        f"clipped, thresholds off by {threshold:.2%}, leaks by {leak:.1e}; on {spikes['samples']} samples {worst:.1%} "
-        f"of the spikes of the worst layer differ, {spikes['same_answers']} answers are the same ({FILE})"
+        f"NIR graph as integers: {accuracy['fixed']:.1%} of the {accuracy['samples']} {accuracy['split']} samples "
+        f"right before learning, {accuracy['float']:.1%} in real numbers; weights off by at most {weight:.2%} of the "
+        f"largest of their layer, {clipped:.2%} clipped, thresholds off by {threshold:.2%}, leaks by {leak:.1e}; on "
+        f"{spikes['samples']} samples {worst:.1%} of the spikes of the worst layer differ, {spikes['same_answers']} "
+        f"answers are the same ({FILE})"
     )
+
+
+def _layers(setup: Setup, imported: Imported) -> list[Document]:
+    spec = setup.spec(find_rule(NO_LEARNING))
+    own = [index for index, shape in enumerate(spec.layers) if shape.is_hidden] + [len(spec.layers) - 1]
+    return [_layer(layer, spec, index) for layer, index in zip(imported.layers, own, strict=True)]
 
 
 def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
@@ -78,6 +126,10 @@ def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
     fmt = QFormat(spec.weight_bits, made.frac_weight, True)
     codes = quantise(layer.weights, fmt)
     unbounded = quantise(layer.weights, QFormat(63, made.frac_weight, True))
+    clipped = float(np.mean(codes != unbounded))
+    notes = list(layer.notes)
+    if clipped > NOTED_CLIPPED:
+        notes.append(f"{clipped:.1%} of its weights are beyond the range of their format, and clipped")
     found: Document = {
         "weights": layer.weights_node,
         "population": layer.population,
@@ -86,8 +138,10 @@ def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
         "weight_frac": fmt.frac,
         "max_weight": float(np.abs(layer.weights).max()),
         "max_weight_error": float(np.abs(codes * 2.0**-fmt.frac - layer.weights).max()),
-        "clipped_fraction": float(np.mean(codes != unbounded)),
+        "clipped_fraction": clipped,
     }
+    if layer.unit is not None:
+        found["unit"] = list(layer.unit)
     if layer.alpha is not None and layer.leak is not None:
         found |= {"alpha": layer.alpha, "leak": layer.leak, "leak_error": layer.leak - layer.alpha}
     if made.is_hidden:
@@ -98,63 +152,7 @@ def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
             "threshold": threshold,
             "threshold_error": made.threshold_q * 2.0**-made.frac_potential - threshold,
         }
-    return found | {"notes": list(layer.notes)}
+    return found | {"notes": notes}
 
 
-def _spikes(setup: Setup, imported: Imported, spec: CoreSpec) -> Document:
-    """Run the graph in real numbers and the integer core on the same samples."""
-    from neurochip.setup import Run
-
-    train = setup.task.train
-    samples = epoch_order(setup.resolved.run.seed, 0, train.n_samples)[:COMPARED_SAMPLES]
-    core = setup.core(Run(setup.rules[0], "fixed", "."), None)
-    result = core.run(train, samples, learn=False, end_of_epoch=False, probe=range(len(samples)))
-    runner = NirRunner(imported.graph, imported.steps)
-    runs = [runner.run(dense_input(train, int(sample))) for sample in samples]
-    populations = []
-    for index, layer in enumerate(imported.layers[:-1]):
-        fired = result.probes[f"spike/{index}"] != 0
-        graph = np.stack([in_our_order(run.outputs[str(layer.population)]) for run in runs]) != 0
-        differing, total = int((fired != graph).sum()), int(fired.sum() + graph.sum())
-        populations.append(
-            {
-                "population": layer.population,
-                "graph_spikes": int(graph.sum()),
-                "core_spikes": int(fired.sum()),
-                "differing": differing,
-                "differing_share": differing / max(1, total),
-            }
-        )
-    answers = np.array([answer(run, imported, setup.resolved.network.nir) for run in runs])
-    return {
-        "samples": len(samples),
-        "steps": train.n_steps,
-        "populations": populations,
-        "same_answers": int((answers == result.predictions).sum()),
-    }
-
-
-def dense_input(data: EventDataset, sample: int) -> NDArray[np.float64]:
-    """The events of a sample as [steps, inputs], their magnitudes as values."""
-    found = np.zeros((data.n_steps, data.n_inputs))
-    for t in range(data.n_steps):
-        cell = sample * data.n_steps + t
-        part = slice(data.step_offsets[cell], data.step_offsets[cell + 1])
-        found[t, data.addresses[part]] = data.magnitudes[part]
-    return found
-
-
-def in_our_order(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[steps, channels, height, width] or [steps, n] as [steps, addresses]."""
-    flat: NDArray[np.float64] = values.reshape(len(values), -1)[:, channels_last_order(values.shape[1:])]
-    return flat
-
-
-def answer(run: NirRun, imported: Imported, table: Any) -> int:
-    """The class whose output of the graph has the largest sum over the steps; ties go to the lowest."""
-    sums = run.outputs[imported.graph.only("Output")].sum(axis=0).reshape(-1)
-    chosen = None if table is None else table.outputs
-    return int(np.argmax(sums if chosen is None else sums[chosen]))
-
-
-__all__ = ["FILE", "answer", "dense_input", "import_files", "import_report", "in_our_order", "summary"]
+__all__ = ["FILE", "SECTION", "import_files", "import_notes", "import_report", "import_section", "summary"]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neurochip.network.nir_file import POOLS, POPULATIONS, Graph, Node
 
@@ -126,8 +127,10 @@ def _pooled(graph: Graph, name: str, node: Node, given: Shape) -> Shape:
 
 
 def _flattened(graph: Graph, name: str, node: Node, given: Shape) -> Shape:
-    """Axes first to last become one; the axis of a batch is not among them."""
+    """Axes first to last become one. Files count an axis of the batch or not: all from 0, or from 1, are all."""
     first, last = (int(node[key].reshape(-1)[0]) for key in ("start_dim", "end_dim"))
+    if (first, last) in ((0, -1), (1, -1), (0, len(given) - 1), (1, len(given))):
+        return (math.prod(given),)
     last = last + len(given) if last < 0 else last
     if not 0 <= first < len(given) or not first <= last < len(given):
         if len(given) == 1:  # already flat
@@ -152,6 +155,12 @@ def _bounded(graph: Graph, name: str, shape: Shape) -> Shape:
     if math.prod(shape) > MAX_VALUES:
         raise graph.refuse(name, f"makes an array of shape {shape}; allowed are up to {MAX_VALUES} values")
     return shape
+
+
+def channels_last_order(shape: Shape) -> NDArray[np.int64]:
+    """Positions in a flattened (channels, height, width) of the addresses (y W + x) C + c; a list stays as it is."""
+    order: NDArray[np.int64] = np.arange(math.prod(shape)).reshape(shape)
+    return order.transpose(1, 2, 0).reshape(-1) if len(shape) == 3 else order
 
 
 def order_of(graph: Graph) -> list[list[str]]:
@@ -190,4 +199,4 @@ def order_of(graph: Graph) -> list[list[str]]:
     return groups[::-1]
 
 
-__all__ = ["Shape", "infer_shapes", "order_of", "padding_of"]
+__all__ = ["Shape", "channels_last_order", "infer_shapes", "order_of", "padding_of"]

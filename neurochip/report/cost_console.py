@@ -23,8 +23,7 @@ def print_cost(document: Mapping[str, Any], console: Console) -> None:
     lines: list[Line] = [(document["name"], "bold")]
     for label, text in cost_header(document):
         lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
-    headline = tuple(column for column in HEADLINE if column.title[0] not in NOT_LEARNED)
-    for columns in not_empty((headline, PRICE, _kinds(), STALLS), document):
+    for columns in cost_tables(document):
         lines += table_lines(columns, groups, width)
     for sentences, style in (
         (short_lines(document["sensitivity"]), ""),
@@ -35,6 +34,12 @@ def print_cost(document: Mapping[str, Any], console: Console) -> None:
             lines += prose(sentence, style, width, 2)
     for text, style in lines:
         print_line(text, style, console)
+
+
+def cost_tables(document: Mapping[str, Any]) -> list[tuple[Column, ...]]:
+    """The tables of a report without what only a run knows; empty ones are left out."""
+    headline = tuple(column for column in HEADLINE if column.title[0] not in NOT_LEARNED)
+    return not_empty((headline, PRICE, _kinds(), STALLS), document)
 
 
 def _kinds() -> tuple[Column, ...]:

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurochip.counters import COUNTERS, MEMORIES, PHASES
-from neurochip.report.origins import COUNTED, LEARNED, clocks_origin, energy_origin, prices_of, tip
+from neurochip.report.origins import COUNTED, LEARNED, SHAPES, clocks_origin, energy_origin, prices_of, tip
 from neurochip.report.table import NOTHING, RuleResults, number
+from neurochip.report.told import always, told
 
 Report = Mapping[str, Any]
 Passes = Sequence[Mapping[str, Any]]
 Origin = tuple[str, str]
 Table = dict[str, Any]  # head: texts; rows: lists of texts; tips: what to say on rows[i][1:]
 PASSES = ("learning on", "inference alone")
-SHAPES = ("shapes and word widths of what the rule keeps, no price in it", "calculated, exact")
+RATE = ("experiment, learning.rate; realised by the multiplier and the shift of the chip", "given, then calculated")
 
 
 def table_of(head: Sequence[str], rows: Sequence[Sequence[str]], tips: Sequence[Sequence[str]]) -> Table:
@@ -36,7 +37,7 @@ def detail(results: RuleResults, report: Report) -> dict[str, Any]:
         "footprint": _footprint(fixed["footprint_bits"]),
         "numerics": _numerics(fixed["numerics"]),
         "ratios": _ratios(fixed),
-        "rate": rate_sentence(fixed["learning_rate"]),
+        "rate": told(rate_sentence(fixed["learning_rate"]), "learning rate", always(*RATE)),
     }
 
 
@@ -100,7 +101,7 @@ def _counts(passes: Passes) -> Table:
             texts = [number(value, 4) for value in values]
             rows.append([counter.key, counter.unit, *texts, moved, counter.meaning])
             origin = ("counts of this run, mean per sample", COUNTED)
-            widths = ("accesses counted × word width", "simulated accesses, exact widths")
+            widths = ("accesses counted × word width", COUNTED)
             said = [tip(f"{counter.key}, {what}", text, counter.unit, counter.meaning, origin)
                     for what, text in zip(PASSES, texts, strict=True)]  # fmt: skip
             tips.append(["", *said, tip(f"{counter.key}, {PASSES[0]}", moved, "kbit", "", widths), ""])
@@ -128,8 +129,9 @@ def _energy(passes: Passes, report: Report) -> Table:
                     [_counted(part, one, report) for one in passes],
                 )
     for name, key, of in (("clock and control", "clock", "cycles"), ("leakage", "leakage", "latency × banks in use")):
-        source, kind = prices_of(key, report)
-        add(name, [one["energy_pj"][key] for one in passes], [(f"{of} × price; {source}", kind)] * len(passes))
+        priced = [prices_of(key, report, one["energy_pj"]["by_kind"]) for one in passes]
+        origins = [(f"{of} × price; {source}", kind) for source, kind in priced]
+        add(name, [one["energy_pj"][key] for one in passes], origins)
     add("total", [one["energy_pj"]["total"] for one in passes], [energy_origin(one) for one in passes])
     for kind in passes[0]["energy_pj"]["by_kind"]:
         origin = (f"parts of the total whose weakest number is of kind {kind}", kind)
@@ -146,7 +148,7 @@ def _counted(part: str, one_pass: Mapping[str, Any], report: Report) -> Origin:
         how_many = f"{reads} reads and {writes} writes × their prices"
     else:
         how_many = f"{number(counts.get(part, 0), 4)} operations × their prices"
-    source, kind = prices_of(part, report)
+    source, kind = prices_of(part, report, one_pass["energy_pj"]["by_kind"])
     return f"{how_many}; {source}", kind
 
 

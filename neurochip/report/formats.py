@@ -25,11 +25,12 @@ class Format:
         name: as `--format` takes it.
         about: what it is, in some words, for the help.
         writer: "module:function" that turns the content into a text, or, for a folder, into texts by file name.
-        content: "report", or the "module:function" that makes records of (run directory, chip or None, sample).
+        content: "report", or the "module:function" that makes records of (run directory, chip or None).
         is_folder: whether it is several files.
-        takes_sample: whether it shows a single sample.
-        choices: further options, by name, of formats that replay their sample; their `content` also takes a `listener`.
+        takes_sample: whether it shows a single sample; `content` then also takes (sample, split=, listener=).
+        choices: further options, by name, of formats that show a single sample; `content` takes them too.
         comparison: "module:function" that writes several runs side by side; None: one run only.
+        cost: "module:function" that writes the document of `neurochip cost`; None: finished runs only.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Format:
     takes_sample: bool = False
     choices: tuple[str, ...] = ()
     comparison: str | None = None
+    cost: str | None = None
 
     def write(self, content: Any) -> Written:
         """The text, or the texts by file name."""
@@ -62,26 +64,43 @@ class Format:
         written: Written = loaded(self.check_comparison())(comparison)
         return written
 
+    def check_cost(self) -> str:
+        """The writer of what `neurochip cost` finds.
+
+        Raises:
+            UserError: the format shows finished runs only.
+        """
+        if self.cost is None:
+            able = ", ".join(one.name for one in FORMATS.values() if one.cost is not None)
+            raise UserError(f"--format {self.name} shows a finished run; of a cost allowed are {able}")
+        return self.cost
+
 
 def _entry(name: str, about: str, writer: str, **options: Any) -> Format:
     return Format(name, about, f"neurochip.report.{writer}", **options)
 
 
-def _side_by_side(writer: str) -> str:
-    return f"neurochip.report.comparison:{writer}"
+def _beside(kind: str) -> dict[str, str]:
+    """Writers of the format for several runs side by side and for a cost."""
+    return {
+        "comparison": f"neurochip.report.comparison:comparison_{kind}",
+        "cost": f"neurochip.report.cost_formats:cost_{kind}",
+    }
 
 
 _ENTRIES: tuple[Format, ...] = (
-    _entry("text", "the tables", "text_format:report_text", comparison=_side_by_side("comparison_text")),
-    _entry("json", "report.json", "json_file:report_json", comparison=_side_by_side("comparison_json")),
+    _entry("text", "the tables", "text_format:report_text", **_beside("text")),
+    _entry("json", "report.json", "json_file:report_json", **_beside("json")),
+    _entry("csv", "one row per rule and precision", "csv_format:report_csv", **_beside("csv")),
+    _entry("markdown", "the headline tables", "markdown:report_markdown", **_beside("markdown")),
+    _entry("latex", "the headline table", "latex:report_latex", **_beside("latex")),
     _entry(
-        "csv", "one row per rule and precision", "csv_format:report_csv", comparison=_side_by_side("comparison_csv")
+        "html",
+        "the page",
+        "html:page_of_records",
+        content="neurochip.page_records:page_records",
+        comparison="neurochip.report.comparison:comparison_html",
     ),
-    _entry(
-        "markdown", "the headline tables", "markdown:report_markdown", comparison=_side_by_side("comparison_markdown")
-    ),
-    _entry("latex", "the headline table", "latex:report_latex", comparison=_side_by_side("comparison_latex")),
-    _entry("html", "the page", "html:report_page", comparison=_side_by_side("comparison_html")),
     _entry(
         "accelergy",
         "action counts and energy reference tables, into a folder",
@@ -91,7 +110,7 @@ _ENTRIES: tuple[Format, ...] = (
     ),
     _entry(
         "sanafe",
-        "inference of one recorded sample step by step, as SANA-FE writes it, into a folder",
+        "inference of one sample step by step, as SANA-FE writes it, into a folder",
         "sanafe:sanafe_files",
         content="neurochip.step_records:step_records",
         is_folder=True,

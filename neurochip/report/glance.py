@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from neurochip.report.origins import column_tips, origin_of, tip
-from neurochip.report.sentences import BASELINES
-from neurochip.report.table import HEADLINE, NOTHING, Column, RuleResults, by_rule, look_up, number
+from neurochip.report.stream import STREAM
+from neurochip.report.table import BASELINES, HEADLINE, NOTHING, Column, RuleResults, by_rule, look_up, number
 
 Value = Callable[[RuleResults], float | None]
 SAME = 0.005  # of a ratio: what is not seen in three digits
@@ -24,8 +24,8 @@ class Measure:
     ratio: str | None  # key of ratio_to_bptt; None: a difference in points
 
 
-def _column(*title: str) -> Column:
-    return next(column for column in HEADLINE if column.title == title)
+def _column(*title: str, columns: Sequence[Column] = HEADLINE) -> Column:
+    return next(column for column in columns if column.title == title)
 
 
 def _at(*keys: str) -> Value:
@@ -38,6 +38,15 @@ MEASURES: tuple[Measure, ...] = (
     Measure("memory", _column("memory", "kbit"), _at("footprint_bits", "total"), "footprint"),
     Measure("test accuracy", _column("test", "%"), _at("accuracy", "test"), None),
 )
+# What a stream is about, in place of the accuracy that its last weights happen to have on the test split.
+IN_STREAM = Measure(
+    "accuracy in the stream", _column("predicted", "%", columns=STREAM), _at("stream", "accuracy"), None
+)
+
+
+def _measures(report: Mapping[str, Any]) -> tuple[Measure, ...]:
+    is_stream = any("stream" in result for result in report["results"])
+    return (*MEASURES[:-1], IN_STREAM) if is_stream else MEASURES
 
 
 def pairs(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,7 +57,7 @@ def pairs(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         baseline = rules.get(look_up(results.fixed, "ratio_to_bptt", "baseline") or "")
         if baseline is None or results.rule in BASELINES:
             continue
-        cells = [_cell(measure, results, baseline, report) for measure in MEASURES]
+        cells = [_cell(measure, results, baseline, report) for measure in _measures(report)]
         found.append(
             {
                 "rule": results.rule,
@@ -99,7 +108,7 @@ def bars(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One small bar chart per measure: a bar per rule with costs, as wide as its share of the longest; from 0."""
     rules = [results for results in by_rule(report) if look_up(results.fixed, "per_sample") is not None]
     charts = []
-    for measure in MEASURES:
+    for measure in _measures(report):
         values = {results.rule: measure.value(results) or 0.0 for results in rules}
         longest = 1.0 if measure.ratio is None else max(values.values(), default=0.0) or 1.0
         charts.append(

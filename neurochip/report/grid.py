@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +46,5 @@ def grid_of(columns: Sequence[Column], report: Mapping[str, Any]) -> Grid:
     groups = tuple(
         Group(group_title(rows), tuple((row.rule, *(column.text(row) for column in columns)) for row in rows))
         for rows in by_group(report).values()
-    )
-    return Grid(heads, groups)
-
-
-def mapped(grid: Grid, change: Callable[[str], str]) -> Grid:
-    """The same table with every text changed: names, units, titles and cells."""
-    heads = tuple(Head(change(one.name), change(one.unit), change(one.meaning), one.is_word) for one in grid.heads)
-    groups = tuple(
-        Group(change(one.title), tuple(tuple(change(text) for text in row) for row in one.rows)) for one in grid.groups
     )
     return Grid(heads, groups)

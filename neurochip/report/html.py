@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from neurochip.report.detail import Table, detail, table_of
 from neurochip.report.diagnosis import diagnosed, limits, table_rows
 from neurochip.report.glance import bars, pairs
 from neurochip.report.json_file import write_text
+from neurochip.report.nir_import import nir_import
 from neurochip.report.origins import LEARNED, column_tips, tip
 from neurochip.report.page import render
 from neurochip.report.plots import plots, rule_style, svg_file
@@ -27,38 +27,45 @@ from neurochip.report.table import (
     number,
     tables,
 )
+from neurochip.report.told import all_told, always, header_told, of_changes, of_costs, told
 from neurochip.report.tornado import tornado_plots
 
+DIAGNOSED = ("neurochip diagnose on training samples, with the weights of the end", LEARNED)
 WORDS = ("from", "rules")  # columns of the number formats without a number
 
 
-def write_report_html(report: Mapping[str, Any], path: str | Path, command: str | None = None) -> None:
+def write_report_html(report: Mapping[str, Any], path: str | Path, commands: Sequence[str] = ()) -> None:
     """Write the page of a report, and beside it its plots as `<name>.svg`; the same report gives the same bytes.
 
     Args:
         report: the content of report.json.
         path: the file to write, replaced at once.
-        command: what made the report, shown for the reader who wants to repeat it.
+        commands: what made the report and what continued it, shown for the reader who wants to repeat it.
     """
-    content = _content(report, command)
+    content = _content(report, commands)
     for plot in content["plots"]:
         write_text(Path(path).with_name(f"{plot['name']}.svg"), svg_file(plot["svg"]))
     write_text(path, render("report.html.j2", content))
 
 
-def report_page(report: Mapping[str, Any], command: str | None = None) -> str:
+def report_page(report: Mapping[str, Any], commands: Sequence[str] = ()) -> str:
     """The page as a text; arguments as for `write_report_html`."""
-    return render("report.html.j2", _content(report, command))
+    return render("report.html.j2", _content(report, commands))
 
 
-def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
+def page_of_records(records: Mapping[str, Any]) -> str:
+    """The page of `neurochip.page_records.page_records`."""
+    return report_page(records["report"], records["commands"])
+
+
+def _content(report: Mapping[str, Any], commands: Sequence[str]) -> dict[str, Any]:
     """Everything the template shows, as texts."""
     names = [results.rule for results in by_rule(report)]
     return {
         "report": report,
-        "command": command,
-        "header": header(report),
-        "verdict": verdict(report),
+        "commands": commands,
+        "header": header_told(header(report), report),
+        "verdict": all_told(verdict(report), "verdict", of_costs(report)),
         "pairs": pairs(report),
         "has_ottt": any(pair["rule"].startswith("ottt") for pair in pairs(report)),
         "bars": bars(report),
@@ -66,18 +73,34 @@ def _content(report: Mapping[str, Any], command: str | None) -> dict[str, Any]:
         "basis": _basis(report),
         "colours": {name: rule_style(name, names)[0] for name in names},
         "plots": [*stream_plots(report), *plots(report)],
-        "hanging_on": hanging_on(report),
+        "hanging_on": all_told(hanging_on(report), "what the order hangs on", of_changes(report)),
         "tornados": tornado_plots(report.get("sensitivity")),
+        "nir": nir_import(report),
         "measured": list(_pairs(report["task"]["provenance"])),
-        "limits": limits(report),
+        "limits": all_told(limits(report), "diagnosis", always(*DIAGNOSED)),
+        "steps_tip": tip("T", str(report["task"]["n_steps"]), "steps", "", ("experiment, task.steps", "given")),
+        "notes": all_told(report["notes"], "note", always("what this run did", LEARNED)),
+        "chip_notes": all_told(report["chip"]["notes"], report["chip"]["name"], always("chip file", "as stated there")),
         "diagnoses": [_diagnosis(rule, section) for rule, section in diagnosed(report).items()],
         "formats": _formats(report),
         "rules": [detail(results, report) for results in by_rule(report) if look_up(results.fixed, "per_sample")],
         "summaries": [(results.rule, results.any["summary"]) for results in by_rule(report)],
         "physical": [_physical(entry) for entry in report["chip"]["provenance"]],
         "gates": list(_pairs(report["chip"]["gates"])),
-        "experiment": json.dumps(report["experiment"], indent=1, ensure_ascii=False),
+        "experiment": _toml(report["experiment"]),
     }
+
+
+def _toml(tables: Mapping[str, Any]) -> str:
+    """The resolved experiment as the command takes it; TOML has no null."""
+    import tomli_w
+
+    def without_null(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: without_null(one) for key, one in value.items() if one is not None}
+        return [without_null(one) for one in value if one is not None] if isinstance(value, list) else value
+
+    return tomli_w.dumps(without_null(tables)).rstrip("\n")
 
 
 def _physical(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -123,10 +146,11 @@ def _with_tips(columns: tuple[Column, ...], row: RuleResults, report: Mapping[st
 def _diagnosis(rule: str, section: Mapping[str, Any]) -> dict[str, Any]:
     head, *rows = table_rows(section)
     n_samples = section["n_samples"]
-    origin = (f"neurochip diagnose on {n_samples:,} training samples, with the weights of the end", LEARNED)
+    origin = (f"{DIAGNOSED[0]}: {n_samples:,} of them", LEARNED)
     tips = [[tip(f"{rule}, {row[0]}", text, "", layer, origin) for layer, text in zip(head[1:], row[1:], strict=True)]
             for row in rows]  # fmt: skip
-    return {"rule": rule, "n_samples": n_samples, "table": table_of(head, rows, tips)}
+    measured = told(f"{n_samples:,} training samples", rule, always(*DIAGNOSED))
+    return {"rule": rule, "n_samples": measured, "table": table_of(head, rows, tips)}
 
 
 def _formats(report: Mapping[str, Any]) -> Table:

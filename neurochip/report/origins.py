@@ -9,8 +9,11 @@ from neurochip.counters import MEMORIES
 from neurochip.report.table import NOTHING, Column, RuleResults, look_up, number
 
 Report = Mapping[str, Any]
-COUNTED = "simulated (counted exactly, no price in it)"
-LEARNED = "simulated (this run)"
+# "Simulated" is a kind of price, by a circuit tool: what a run found is said in other words.
+COUNTED = "counted exactly by this run, no price in it"
+SHAPES = ("shapes and word widths of what the rule keeps, no price in it", "calculated, exact")
+LEARNED = "computed by this run"
+PRICED_AGAIN = "counts of this run, priced again with what is named here changed (docs/sensitivity.md)"
 SAMPLED = "cycles estimated from {n_recorded:,} of {n_samples:,} samples"
 MEMORY_PRICES = ("technology.sram.macros", "technology.logic.register")
 ADD, MULTIPLY, REGISTER = "technology.logic.add", "technology.logic.mul", "technology.logic.register"
@@ -42,8 +45,11 @@ def shares(amounts: Mapping[str, float], total: float) -> str:
     return ", ".join(f"{100 * pj / total:.1f} % {kind}" for pj, kind in found)
 
 
-def prices_of(part: str, report: Report) -> tuple[str, str]:
-    """(source, kind) of the prices of a memory, an operation, the clock or leakage; keys and counts, no arithmetic."""
+def prices_of(part: str, report: Report, by_kind: Mapping[str, float] | None = None) -> tuple[str, str]:
+    """(source, kind) of the prices of a memory, an operation, the clock or leakage; keys and counts, no arithmetic.
+
+    Of the kinds under the keys only those count on which some of the energy `by_kind` rests, where it is given.
+    """
     starts = PRICES.get(part, ())
     found = [entry for entry in report["chip"]["provenance"] if not entry["key"].endswith(NO_PRICE)]
     entries = [entry for start in starts for entry in found if entry["key"].startswith(start)]
@@ -53,8 +59,9 @@ def prices_of(part: str, report: Report) -> tuple[str, str]:
     more = f" (and {len(sources) - 1} more)" if len(sources) > 1 else ""
     keys = [start for start in starts if any(entry["key"].startswith(start) for entry in entries)]
     join = " or, of registers, " if starts == MEMORY_PRICES else ", "
-    kinds = dict.fromkeys(entry["kind"] for entry in entries)
-    return f"{join.join(keys)} under Physical numbers: {sources[0]}{more}", ", ".join(kinds)
+    kinds = list(dict.fromkeys(entry["kind"] for entry in entries))
+    used = [kind for kind in kinds if by_kind and by_kind.get(kind)] or kinds
+    return f"{join.join(keys)} under Physical numbers: {sources[0]}{more}", ", ".join(used)
 
 
 def tip(name: str, text: str, unit: str, meaning: str, origin: tuple[str, str]) -> str:
@@ -82,7 +89,7 @@ def origin_of(column: Column, results: RuleResults, report: Report) -> tuple[str
     """(source, kind) of the numbers of a column."""
     title, unit = column.title
     if title == "memory":
-        return "shapes and word widths of what the rule keeps, no price in it", "calculated, exact"
+        return SHAPES
     if title == "calibrated":
         return prices_with("calibrated", report)
     if (title, unit) == ("cycles", "±%"):
@@ -104,7 +111,9 @@ def energy_origin(one_pass: Mapping[str, Any]) -> tuple[str, str]:
     """(source, kind) of the energy of a sample."""
     energy = one_pass["energy_pj"]
     low, high = energy.get("low"), energy.get("high")
-    spread = f"; {number(low / 1e3)} to {number(high / 1e3)} nJ with all prices low, or high, at once" if low else ""
+    spread = ""
+    if low is not None and high is not None:
+        spread = f"; {number(low / 1e3)} to {number(high / 1e3)} nJ with all prices low, or high, at once"
     source = f"sum of accesses and operations counted × their prices, plus clock and leakage{spread}"
     return source, shares(energy["by_kind"], energy["total"])
 
@@ -113,8 +122,8 @@ def clocks_origin(one_pass: Mapping[str, Any]) -> tuple[str, str]:
     """(source, kind) of the cycles of a sample."""
     sampled = one_pass.get("cycles_sampled")
     if sampled:
-        return SAMPLED.format(**sampled), "simulated clock by clock, then estimated"
-    return "cycles counted of all samples", "simulated, exact"
+        return SAMPLED.format(**sampled), "counted clock by clock by this run, then estimated"
+    return "cycles counted of all samples", "counted exactly by this run"
 
 
 def _again(results: RuleResults, report: Report) -> str:
@@ -147,7 +156,7 @@ def _latency(results: RuleResults, report: Report) -> tuple[str, str]:
 
 def _count(results: RuleResults, report: Report) -> tuple[str, str]:
     again = _again(results, report)
-    return f"counts of this run, mean per sample{again}", "simulated" if again else COUNTED
+    return f"counts of this run, mean per sample{again}", "counted from what that run recorded" if again else COUNTED
 
 
 def _clocks(results: RuleResults, report: Report) -> tuple[str, str]:
@@ -157,7 +166,7 @@ def _clocks(results: RuleResults, report: Report) -> tuple[str, str]:
 def _area(results: RuleResults, report: Report) -> tuple[str, str]:
     area = look_up(results.fixed, "area_mm2") or {}
     source = "memories and arithmetic of the chip × their areas, times the overhead of the core"
-    if area.get("low"):
+    if area.get("low") and area.get("high"):
         source += f"; {number(area['low'])} to {number(area['high'])} mm² over the spread of the areas"
     return source, shares(area.get("by_kind", {}), area.get("total", 0.0))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 CHIP = 1  # pid
 STEPS, PHASES, FIRST_LAYER, FIRST_STALL = 1, 2, 10, 1000  # tid
+DELIVER_BESIDE = "deliver beside fire"
 DIGITS = 6  # of a time in us: ps
 Event = dict[str, Any]
 
@@ -16,7 +17,8 @@ def perfetto_trace(records: Mapping[str, Any]) -> str:
     """Return the JSON object format of trace events; times in us of the chip's clock, `clocks` beside them.
 
     Slices of category `phase` follow each other without a gap; their `clocks`, `stalls` and accesses sum to the totals.
-    Those of category `layer` are the same on a line per layer. A counter is the accesses in a window of clocks.
+    Those of category `layer` are the same on a line per layer; while a layer fires, the one that its events are
+    delivered to has a slice beside it. A counter is the accesses in a window of clocks.
     """
     us = 1 / records["clock_mhz"]
     parts = (_names(records), _steps(records, us), _phases(records, us), _layers(records, us), _traffic(records, us))
@@ -33,7 +35,10 @@ def _about(records: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _names(records: Mapping[str, Any]) -> Iterator[Event]:
-    title = f"{records['chip']}: {records['rule']}, sample {records['sample']} of {records['name']}"
+    title = (
+        f"{records['chip']}: {records['rule']}, sample {records['sample']} of the {records['split']} split, "
+        f"run {records['name']}"
+    )
     yield {"ph": "M", "name": "process_name", "pid": CHIP, "args": {"name": title}}
     lines = [(STEPS, "steps"), (PHASES, "phases")]
     lines += [(FIRST_LAYER + index, name) for index, name in enumerate(records["layers"])]
@@ -89,6 +94,9 @@ def _layers(records: Mapping[str, Any], us: float) -> Iterator[Event]:
         if one["layer"] is not None:
             tid, args = FIRST_LAYER + one["layer"], {"unit": one["unit"], "step": _step_name(one)}
             yield _slice(one["phase"], "layer", tid, one["start"], one["clocks"], us, args)
+        if one["beside"] is not None:
+            tid, args = FIRST_LAYER + one["beside"], {"unit": one["unit"], "step": _step_name(one)}
+            yield _slice(DELIVER_BESIDE, "layer", tid, one["start"], one["clocks"], us, args)
 
 
 def _stalls(records: Mapping[str, Any], us: float) -> Iterator[Event]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.plots import RULE_STYLES, SETTINGS
+from neurochip.report.plots import RULE_STYLES, SETTINGS, drawn_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,15 +53,13 @@ def _drawn(records: Mapping[str, Any]) -> str:
     axes[-1].set(xlabel="step", xlim=(0.5, records["n_steps"] + 0.5))
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.suptitle(_title(records), fontsize=9)
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in drawn_svg(figure).splitlines()) + "\n"
 
 
 def _title(records: Mapping[str, Any]) -> str:
     return (
-        f"{records['name']}, {records['rule']}: sample {records['sample']}, label {records['label']}, "
-        f"predicted {records['prediction']}"
+        f"{records['name']}, {records['rule']}: sample {records['sample']} of the {records['split']} split, "
+        f"label {records['label']}, predicted {records['prediction']}"
     )
 
 

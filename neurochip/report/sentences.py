@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurochip.report.sensitivity_lines import order_sentences, sensitivity_lines
-from neurochip.report.table import RuleResults, by_group, look_up, number
+from neurochip.report.table import BASELINES, RuleResults, by_group, look_up, number
 
 COSTS = (
     ("energy", ("per_sample", "energy_pj", "total"), 1e3, "nJ"),
     ("latency", ("per_sample", "latency_us"), 1.0, "µs"),
     ("memory", ("footprint_bits", "total"), 1e3, "kbit"),
 )
-BASELINES = ("bptt-o", "bptt")
 
 
 def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -94,10 +93,12 @@ def _cheapest(group: str, priced: Sequence[RuleResults]) -> str:
         least = min(values.values())
         winners = " and ".join(rule for rule, value in values.items() if value == least)
         parts.append(f"in {cost} {winners} ({number(least / per)} {unit})")
-    tests = {results.rule: look_up(results.fixed, "accuracy", "test") for results in priced}
-    best = max(tests.values())
-    most_accurate = " and ".join(rule for rule, value in tests.items() if value == best)
-    return f"Cheapest rule {group}: {', '.join(parts)}; most accurate {most_accurate} ({100 * best:.1f} % test)."
+    is_stream = any(look_up(results.fixed, "stream") is not None for results in priced)
+    keys, where = (("stream", "accuracy"), "in the stream") if is_stream else (("accuracy", "test"), "test")
+    accuracies = {results.rule: look_up(results.fixed, *keys) for results in priced}
+    best = max(accuracies.values())
+    most_accurate = " and ".join(rule for rule, value in accuracies.items() if value == best)
+    return f"Cheapest rule {group}: {', '.join(parts)}; most accurate {most_accurate} ({100 * best:.1f} % {where})."
 
 
 def _has_rival(results: RuleResults) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.plots import SETTINGS, figure_of, legend, rule_style, svg_of
+from neurochip.report.origins import LEARNED
+from neurochip.report.plots import GUIDE, SETTINGS, figure_of, legend, rule_style, say, svg_of
 from neurochip.report.table import NOTHING, Column, Result, RuleResults, by_rule, look_up, not_empty, number
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _figure(report: Mapping[str, Any]) -> Figure | None:
         for which, line, width in LINES:
             result = getattr(results, which)
             windows = look_up(result, "stream", "windows") or []
-            axes.plot(
+            (curve,) = axes.plot(
                 [window["end"] for window in windows],
                 [100 * window["accuracy"] for window in windows],
                 line,
@@ -139,8 +140,11 @@ def _figure(report: Mapping[str, Any]) -> Figure | None:
                 linewidth=width,
                 label=results.rule if result is results.any else None,
             )
+            points = ", ".join(f"{window['end']:,}: {100 * window['accuracy']:.1f} %" for window in windows)
+            of = "float twin" if which == "float_twin" else "chip's arithmetic"
+            say(curve, f"{results.rule}, {of}, up to sample {points}. Source: samples of the stream. Kind: {LEARNED}.")
     for segment in streams[0]["segments"][1:]:
-        axes.axvline(segment["start"], color="#444444", linewidth=0.8)
+        axes.axvline(segment["start"], color=GUIDE, linewidth=0.8)
     axes.set(xlabel="samples of the stream", ylabel="predicted rightly (%)", ylim=(0, 100))
     axes.grid(alpha=0.3)
     legend(figure, axes, 3)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from neurochip.report.origins import tip
 from neurochip.report.page import render
+from neurochip.report.sweep_page_tips import origin_of, sentence_tip
 from neurochip.report.sweep_plots import Picture
 from neurochip.report.sweep_sentences import (
     around_sentence,
@@ -19,6 +21,7 @@ from neurochip.report.sweep_sentences import (
     swept_sentence,
     word,
 )
+from neurochip.report.sweep_series import row_label
 from neurochip.report.table import NOTHING, number
 
 FOLDED_FROM = 200  # settings; more stand in a fold, the front alone above it
@@ -37,27 +40,30 @@ FRONTS = (
     ("area_front", "with area", "no setting is as good in accuracy, energy and area, and better in one"),
 )
 ACCURACIES = (("mean", "test", "mean"), ("min", "lowest", "lowest"), ("max", "highest", "highest"))
+NAMED = {"best": "best", "cheapest within 1 point": "cheapest", "knee of the front": "knee"}
 Summary = Mapping[str, Any]
 Setting = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table: what is shown, what it is sorted by, and whether that is a word."""
+    """A cell of the table: what is shown, what it is sorted by, whether that is a word, and what stands behind it."""
 
     text: str
     value: str
     is_word: bool = False
+    tip: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: title, unit, meaning, and what makes the cell of a setting."""
+    """A column of the table: title, unit, meaning, what makes the cell of a setting, and what it is to its origin."""
 
     title: str
     unit: str
     meaning: str
     cell: Callable[[Setting], Cell]
+    what: str
 
 
 def page_text(summary: Summary, pictures: Sequence[Picture]) -> str:
@@ -72,13 +78,16 @@ def page_text(summary: Summary, pictures: Sequence[Picture]) -> str:
             "name": summary["name"],
             "swept": swept_sentence(summary),
             "around": around_sentence(summary),
-            "outstanding": outstanding_lines(summary),
+            "outstanding": [(label, text, _behind(summary, label)) for label, text in outstanding_lines(summary)],
             "pictures": pictures,
             "columns": _columns(summary),
             "rows": _rows(summary, chosen),
             "never": ", ".join(_never(summary["settings"])),
             "all_rows": _rows(summary, places) if is_long else [],
-            "same_formats": _same_formats(summary["settings"]),
+            "same_formats": [
+                (signal, text, _format_tip(summary, summary["settings"][0], signal, text))
+                for signal, text in _same_formats(summary["settings"])
+            ],
             "formats": _formats(summary),
             "failures": [_failure(failure) for failure in summary["failures"]],
             "command": summary["command"],
@@ -90,24 +99,54 @@ def page_text(summary: Summary, pictures: Sequence[Picture]) -> str:
 
 def _rows(summary: Summary, places: Iterable[int]) -> list[list[Cell]]:
     columns = _columns(summary)
-    return [[column.cell(summary["settings"][place]) for column in columns] for place in places]
+    return [[_with_tip(summary, summary["settings"][place], column) for column in columns] for place in places]
+
+
+def _with_tip(summary: Summary, setting: Setting, column: Column) -> Cell:
+    cell = column.cell(setting)
+    if column.what == "setting":
+        return cell
+    name = f"{setting_text(summary, setting)}; {column.title}"
+    origin = origin_of(summary, setting, column.what)
+    return replace(cell, tip=tip(name, cell.text, column.unit, column.meaning, origin))
+
+
+def _behind(summary: Summary, label: str) -> str:
+    """What stands behind the sentence of a setting that has a name."""
+    place = summary.get(NAMED.get(label, ""))
+    return "" if place is None else sentence_tip(summary, summary["settings"][place])
 
 
 def _columns(summary: Summary) -> list[Column]:
-    """Columns of the table of settings; those without numbers are absent."""
+    """Columns of the table of settings: a name for each, its results, and where there are several its keys to sort by.
+
+    Columns without numbers are absent.
+    """
+    keys = [Column(key["title"], "", key["key"], partial(_swept, key["key"]), key["key"]) for key in summary["keys"]]
+    if len(keys) == 1:
+        return [*keys, *_results(summary)]
+    places = {id(setting): place for place, setting in enumerate(summary["settings"])}
+    name = Column("setting", "", "values of the keys that vary", partial(_named, summary, places), "setting")
+    return [name, *_results(summary), *keys]
+
+
+def _named(summary: Summary, places: Mapping[int, int], setting: Setting) -> Cell:
+    return Cell(row_label(summary, setting), str(places[id(setting)]), is_word=True)
+
+
+def _results(summary: Summary) -> list[Column]:
     settings = summary["settings"]
-    columns = [Column(key["title"], "", key["key"], partial(_swept, key["key"])) for key in summary["keys"]]
-    columns += [
-        Column(title, "%", f"accuracy on the test split, {meaning} over the seeds", partial(_test, name))
+    columns = [
+        Column(title, "%", f"accuracy on the test split, {meaning} over the seeds", partial(_test, name), "test")
         for name, title, meaning in ACCURACIES
     ]
     columns += [
-        Column(title, unit, meaning, partial(_cost, key, scale))
+        Column(title, unit, meaning, partial(_cost, key, scale), key)
         for key, scale, title, unit, meaning in COSTS
         if any(setting[key] is not None for setting in settings)
     ]
     columns += [
-        Column("front", unit, meaning, partial(_membership, [settings[place] for place in summary[key]]))
+        Column("front", unit, meaning, partial(_membership, [settings[place] for place in summary[key]]), "front")
         for key, unit, meaning in FRONTS
         if summary[key]
     ]
@@ -115,11 +154,11 @@ def _columns(summary: Summary) -> list[Column]:
         if any(setting["shares"][key] for setting in settings):
             event, _, signal = key.partition("_")
             meaning = f"share of {signal} that was {EVENTS[event]} in the last epoch"
-            columns.append(Column(signal, f"% {EVENTS[event]}", meaning, partial(_share, key)))
+            columns.append(Column(signal, f"% {EVENTS[event]}", meaning, partial(_share, key), "share"))
     if any(any(setting["limits"]) for setting in settings):
-        columns.append(Column("limit", "", "what limits accuracy, as `neurochip diagnose` finds it", _limits))
+        columns.append(Column("limit", "", "what limits accuracy, as `neurochip diagnose` finds it", _limits, "limit"))
     if any(setting["n_failed"] for setting in settings):
-        columns.append(Column("failed", "seeds", "seeds without a result", _failed))
+        columns.append(Column("failed", "seeds", "seeds without a result", _failed, "failed"))
     return columns
 
 
@@ -187,7 +226,14 @@ def _formats(summary: Summary) -> dict[str, Any]:
     signals = list(dict.fromkeys(name for s in settings for run in s["formats"] for name in run["formats"]))
     signals = [signal for signal in signals if signal not in same]
     rows = [[setting_text(summary, s), *(_by_seed(s["formats"], signal) for signal in signals)] for s in settings]
-    return {"head": ["setting", *signals], "rows": rows if signals else []}
+    tips = [[_format_tip(summary, setting, signal, text) for signal, text in zip(signals, row[1:], strict=True)]
+            for setting, row in zip(settings, rows, strict=True)]  # fmt: skip
+    return {"head": ["setting", *signals], "rows": rows if signals else [], "tips": tips}
+
+
+def _format_tip(summary: Summary, setting: Setting, signal: str, text: str) -> str:
+    name = f"{setting_text(summary, setting)}; format of {signal}"
+    return tip(name, text, "", "", origin_of(summary, setting, "formats"))
 
 
 def _by_seed(runs: Sequence[Mapping[str, Any]], signal: str) -> str:

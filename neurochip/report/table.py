@@ -11,6 +11,7 @@ from neurochip.counters import STALLS as CAUSES
 
 Result = Mapping[str, Any]
 NOTHING = "–"  # no such number: the float twin has no cost, inference no baseline
+BASELINES = ("bptt-o", "bptt")  # the back-propagation through time of each group
 KINDS = ("measured", "simulated", "model", "assumed")
 
 

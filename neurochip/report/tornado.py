@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.plots import SETTINGS, figure_of, legend, svg_of
+from neurochip.report.origins import LEARNED, PRICED_AGAIN
+from neurochip.report.plots import GUIDE, SETTINGS, figure_of, legend, say, svg_of
+from neurochip.report.table import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +45,11 @@ def _tornado(pair: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> Figu
         ends = [(end, bar[end]["ratio"]) for end in COLOURS if bar[end]["ratio"] is not None]
         ends.sort(key=lambda end: -abs(end[1] - base))
         for end, ratio in ends:
-            axes.barh(row, ratio - base, left=base, height=0.66, color=COLOURS[end], edgecolor="white", linewidth=0.3)
+            (drawn,) = axes.barh(
+                row, ratio - base, left=base, height=0.66, color=COLOURS[end], edgecolor="white", linewidth=0.3
+            )
+            at = f"{bar['label']} {_value(bar, bar[end]['value'])}"
+            say(drawn, f"{at}: {number(ratio)} times (now {number(base)}). Source: {PRICED_AGAIN}. Kind: {LEARNED}.")
         for right in (False, True):
             side = [(end, ratio) for end, ratio in ends if (ratio > base) == right]
             if side:
@@ -54,10 +60,10 @@ def _tornado(pair: Mapping[str, Any], bars: Sequence[Mapping[str, Any]]) -> Figu
                 )  # fmt: skip
     for end, colour in COLOURS.items():
         axes.barh(0, 0, left=base, color=colour, label=f"{end} value")
-    axes.axvline(base, color="#444444", linewidth=1)
+    axes.axvline(base, color=GUIDE, linewidth=1)
     axes.set_xlim(min(ratios) - room, max(ratios) + room)
     if axes.get_xlim()[0] < 1 < axes.get_xlim()[1]:
-        axes.axvline(1, color="#444444", linestyle="--", linewidth=1)
+        axes.axvline(1, color=GUIDE, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(bars)), [bar["label"] for bar in bars])
     axes.invert_yaxis()
     axes.set_xlabel(f"energy of {pair['rule']} over {pair['baseline']}")

@@ -36,8 +36,8 @@ def summary_of(points: Sequence[SweepPoint], base: Experiment, strategy: str, co
     Returns:
         `keys` that vary with `title` and `values`; `settings`, each with the values of those keys, its `arithmetic`
         (fixed, float, or partly: the float twin with some quantisers), whether its rule `learns`, its seeds, `test`
-        (mean, min, max over the seeds that went well) and mean costs; places in `settings` of the `front` by rising
-        energy, and of `best`, `cheapest` and `knee`, or None; `failures`; where it came from.
+        (mean, min, max over the seeds that went well) and mean costs, also `by_kind` of number; places in `settings` of
+        the `front` by rising energy, and of `best`, `cheapest` and `knee`, or None; `failures`; where it came from.
     """
     keys = varying_keys(points)
     settings = [_setting(group, keys, base) for group in by_setting(points)]
@@ -109,6 +109,7 @@ def _setting(group: Sequence[SweepPoint], keys: Sequence[str], base: Experiment)
         "learns": NO_LEARNING not in {row["rule"] for row in rows},
         "n_failed": len(rows) - len(done),
         **{name: _mean(done, name) for name in METRICS},
+        "by_kind": _by_kind(group),
         "shares": {name.removesuffix("_share"): _mean(done, name) for name in shares},
         "formats": [
             {"seed": row["seed"], "formats": point.computed.result["formats"]}
@@ -128,6 +129,16 @@ def _arithmetic(point: SweepPoint, base: Experiment) -> str:
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     values = [row[name] for row in rows if row[name] is not None]
     return fmean(values) if values else None
+
+
+def _by_kind(group: Sequence[SweepPoint]) -> dict[str, dict[str, float]]:
+    """Energies and area by the kind of number that they rest on, means over the points that have them."""
+    results = [point.computed.result for point in group if point.computed.result is not None]
+    found: dict[str, dict[str, float]] = {}
+    for name in {name: None for result in results for name in result.get("by_kind") or ()}:
+        tables = [table for result in results if (table := (result.get("by_kind") or {}).get(name)) is not None]
+        found[name] = {kind: fmean(table[kind] for table in tables) for kind in tables[0]} if tables else {}
+    return found
 
 
 def _outstanding(settings: Sequence[Setting]) -> dict[str, Any]:

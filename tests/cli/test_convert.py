@@ -61,6 +61,7 @@ def test_a_folder_of_recordings_is_converted_and_learned(call: Command, tree: Pa
         "out.h5: sensor 34 x 34 x 2, 2 classes",
         "  train: 6 recordings, 360 events",
         "  test: 4 recordings, 240 events",
+        "  files: 10 nmnist-bin",
         f"  not a recording, ignored: {tree / 'README.txt'}",
     ]
     learned = call("learn", "--set", "task.path=out.h5", *TINY, "--out", "run", "--json")
@@ -76,6 +77,19 @@ def test_images_are_encoded_and_learned(encoder: str, call: Command, folder: Pat
     assert "  classes: 0 = cat, 1 = dog" in done.out.splitlines()
     count = ("--set", "task.repeat=count", "--set", "precision.event.bits=2") if encoder == "direct" else ()
     assert call("learn", "--set", "task.path=out.h5", *TINY, *count, "--out", "run").code == 0
+
+
+def test_names_cannot_drive_the_terminal(start: Command, folder: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("\x1b[31mred", "b\nlue"):
+            path = folder / "in" / split / name / "0.bin"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(recording(1))
+    done = start("convert", "in", "out.h5")
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "  classes: 0 = \\x1b[31mred, 1 = b\\nlue"
+    (folder / "in" / "train" / "b\nlue" / "1.bin").write_bytes(b"?")
+    assert "train/b\\nlue/1.bin: " in start("convert", "in", "bad.h5", "--quiet").sentence()
 
 
 def test_progress_goes_to_standard_error_and_can_be_silenced(start: Command, tree: Path) -> None:
@@ -112,7 +126,7 @@ BAD = {
     "no out folder": (("in", "no/out.h5"), "no/out.h5 cannot be written: the folder no does not exist"),
     "out exists": (("in", "exists.h5"), "exists.h5 exists; name another file, or remove it first"),
     "out is a folder": (("in", "empty"), "empty exists; name another file"),
-    "unknown format": (("in", "out.h5", "--format", "aer"), "--format aer is unknown; allowed are aedat2, aedat4"),
+    "unknown format": (("in", "out.h5", "--format", "aer"), "--format aer is unknown; allowed are aedat2, "),
     "wrong format": (("in", "out.h5", "--format", "wav"), "00000.bin: "),
     "unknown encoder": (("in", "out.h5", "--encoder", "rate"), "--encoder rate does not apply to recordings"),
     "unknown parameter": (("in", "out.h5", "--set", "steps=3"), "--set steps: recordings have no encoder"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from neurochip.report.formats import FORMATS
 
 from .conftest import Command
 
@@ -37,6 +40,52 @@ def test_waveforms_of_what_is_chosen(call: Command, run: Path) -> None:
 def test_a_picture(call: Command, run: Path) -> None:
     assert call("report", "run", "--format", "raster", "--rule", "ottt-o", "--out", "a.svg").code == 0
     assert Path("a.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+def named_sample(name: str, out: Path) -> tuple[str, int, bool]:
+    """Split, index and whether it was learned, by the head of what a format writes of a sample."""
+    if name == "sanafe":
+        text = (out / "run_summary.yaml").read_text(encoding="utf-8").splitlines()[0]
+    else:
+        text = out.read_text(encoding="utf-8")
+    if name == "perfetto":
+        about = json.loads(text)["otherData"]
+        title = json.loads(text)["traceEvents"][0]["args"]["name"]
+        assert f"sample {about['sample']} of the {about['split']} split" in title
+        return about["split"], about["sample"], about["learning"]
+    found = re.search(r"sample (\d+) of the (train|test) split", text)
+    assert found is not None, text[:500]
+    return found[2], int(found[1]), "learning" in text[:2000] and name == "vcd"
+
+
+@pytest.mark.parametrize("name", [name for name, entry in FORMATS.items() if entry.takes_sample])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), ("train", 0)),
+        (("--sample", "3"), ("train", 3)),
+        (("--split", "train", "--sample", "3"), ("train", 3)),
+        (("--split", "test", "--sample", "3"), ("test", 3)),
+        (("--split", "test"), ("test", 0)),
+    ],
+)
+def test_a_sample_is_the_same_one_in_every_format(
+    name: str, options: tuple[str, ...], expected: tuple[str, int], call: Command, run: Path
+) -> None:
+    if name == "vcd":
+        pytest.importorskip("vcd", reason="pyvcd is not installed")
+    rule = ("--rule", "ottt-o") if "rule" in FORMATS[name].choices else ()
+    assert call("report", "run", "--format", name, *rule, *options, "--out", "out").code == 0
+    split, index, learned = named_sample(name, Path("out/ottt-o") if name == "sanafe" else Path("out"))
+    assert (split, index) == expected
+    assert learned == (name in ("perfetto", "vcd") and split == "train")
+    sizes = json.loads((run / "report.json").read_text(encoding="utf-8"))["task"]
+    for wrong in (str(sizes[f"n_{split}"]), "-1"):
+        done = call("report", "run", "--format", name, *rule, "--split", split, f"--sample={wrong}", "--out", "wrong")
+        allowed = f"the {split} split has {sizes[f'n_{split}']} samples; allowed is 0 to {sizes[f'n_{split}'] - 1}"
+        assert done.sentence() == f"--sample {wrong}: {allowed}"  # nothing else on stderr: no task was loaded
+    done = call("report", "run", "--format", name, *rule, "--split", "tst", "--out", "wrong")
+    assert done.sentence() == "--split tst is unknown; allowed are train and test"
 
 
 @pytest.mark.parametrize(

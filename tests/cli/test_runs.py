@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -17,7 +19,9 @@ import pytest
 from .conftest import Command, Done, environment
 
 RUN_FILES = {"experiment.toml", "report.json", "report.html", "metrics.jsonl", "checkpoint.h5", "activity.h5"}
+RUN_FILES |= {"commands.json"}
 RUN_FILES |= {f"{plot}.svg" for plot in ("curves", "energy", "footprint", "steps")}
+INTERRUPTED_FILES = {"experiment.toml", "checkpoint.h5", "metrics.jsonl", "commands.json"}
 PRECISIONS = ("fixed", "float")
 
 
@@ -28,6 +32,11 @@ def results_of(directory: Path) -> list[tuple[str, str]]:
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def commands_of(page: str) -> list[tuple[str, str]]:
+    """What the page says of how to repeat it."""
+    return [(name, html.unescape(text)) for name, text in re.findall(r"<dt>(.*)</dt><dd><code>(.*)</code></dd>", page)]
 
 
 def finished(done: Done) -> Done:
@@ -90,6 +99,32 @@ def test_json_is_the_report_byte_for_byte(
     done = finished(request.getfixturevalue(way)("compare", small, "--json", "--out", "first"))
     assert done.out.encode() == (compared / "report.json").read_bytes()
     assert "run directory: first" in done.err.splitlines()
+
+
+def test_a_page_written_again_names_the_first_command_and_its_own(call: Command, compared: Path) -> None:
+    done = finished(call("report", "first", "--format", "html", "--chip", "ottt-core-28nm"))
+    began = shlex.join(["neurochip", "compare", str(compared.parent / "small.toml"), "--quiet", "--out", "first"])
+    again = "neurochip report first --format html --chip ottt-core-28nm"
+    assert commands_of(done.out) == [("command", began), ("then", again)]
+    (compared / "commands.json").unlink()  # a run of an earlier version
+    assert [name for name, _ in commands_of(finished(call("report", "first", "--format", "html")).out)] == ["command"]
+
+
+def test_the_page_shows_the_experiment_as_the_command_takes_it(call: Command, compared: Path) -> None:
+    page = (compared / "report.html").read_text(encoding="utf-8")
+    shown = re.search(r'<pre class="experiment">(.*?)</pre>', page, re.DOTALL)
+    assert shown is not None
+    Path("shown.toml").write_text(html.unescape(shown[1]), encoding="utf-8")
+    finished(call("compare", "shown.toml", "--quiet", "--out", "again"))
+    assert Path("again/report.json").read_bytes() == (compared / "report.json").read_bytes()
+
+
+def test_the_report_names_the_versions_that_its_numbers_depend_on(compared: Path) -> None:
+    report = json.loads((compared / "report.json").read_text(encoding="utf-8"))
+    for package in ("numpy", "numba", "h5py", "scikit-learn", "scipy", "tonic"):
+        assert report["versions"][package] == version(package)
+    page = (compared / "report.html").read_text(encoding="utf-8")
+    assert f"<dt>scikit-learn</dt><dd>{version('scikit-learn')}</dd>" in page
 
 
 def test_the_same_command_again_changes_nothing(call: Command, compared: Path, small: Path) -> None:
@@ -211,7 +246,7 @@ def test_an_interrupted_run_continues_to_the_same_report(call: Command, folder: 
     long = ("--rules", "infer,ottt-o,bptt-o", "--set", "learning.epochs=12")
     directory, stopped = interrupt_after_an_epoch(["compare", "small.toml", "--quiet", *long], folder / "runs")
     assert (stopped.code, stopped.out) == (130, "")
-    assert {path.name for path in directory.iterdir()} == {"experiment.toml", "checkpoint.h5", "metrics.jsonl"}
+    assert {path.name for path in directory.iterdir()} == INTERRUPTED_FILES
 
     # The sentence is one line, and the command in it works as it stands.
     command = stopped.err.removeprefix("neurochip: interrupted; continue with: neurochip ")
@@ -219,6 +254,12 @@ def test_an_interrupted_run_continues_to_the_same_report(call: Command, folder: 
     n_before = epochs_done(directory)
     finished(call(*shlex.split(command), "--quiet"))
 
+    # The page names the command that began the run, then the one that continued it; the report names none.
+    first, then = [
+        shlex.join(["neurochip", *words])
+        for words in (("compare", "small.toml", "--quiet", *long), (*shlex.split(command), "--quiet"))
+    ]
+    assert commands_of((directory / "report.html").read_text(encoding="utf-8")) == [("command", first), ("then", then)]
     finished(call("compare", small, "--quiet", "--out", "whole", *long))
     assert (directory / "report.json").read_bytes() == (folder / "whole" / "report.json").read_bytes()
     # Finished epochs were not run again.

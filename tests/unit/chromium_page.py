@@ -139,6 +139,20 @@ class Browser:
         shown: str = self.run("return getComputedStyle(arguments[0], '::after').content;", element)
         return shown
 
+    def tap(self, selector: str) -> str:
+        """Touch the first such element, with nothing else under a pointer: what appears."""
+        place = self.run(
+            "const one = document.querySelector(arguments[0]); document.activeElement.blur();"
+            "one.scrollIntoView({block: 'center'}); const box = one.getClientRects()[0];"
+            "return [box.x + box.width / 2, box.y + box.height / 2];",
+            selector,
+        )
+        click = {"x": place[0], "y": place[1], "button": "left", "clickCount": 1, "pointerType": "pen"}
+        for kind in ("mousePressed", "mouseReleased"):
+            self._driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, **click})
+        shown: str = self.run("return getComputedStyle(document.activeElement, '::after').content;")
+        return shown
+
     def press_tab(self) -> tuple[str, str]:
         """Go on to the next element: its text, and what appears."""
         from selenium.webdriver.common.action_chains import ActionChains
@@ -176,6 +190,15 @@ def check_clean(browser: Browser, n_scripts: int = 0) -> None:
     assert found == {"hacked": None, "scripts": n_scripts, "foreign": 0, "styles": 1, "titles": 1, "handlers": []}, (
         found
     )
+
+
+def same(text: str, value: float) -> bool:
+    """A text is a number rounded to its last digit, with three digits or all before the point (docs/report.md)."""
+    digits = text.replace(",", "")
+    mantissa, _, exponent = digits.partition("e")
+    last = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    n_digits = len(mantissa.replace(".", "").lstrip("0"))
+    return abs(float(digits) - value) <= 0.5000001 * 10.0**-last and (value == 0 or n_digits >= 3 or "." not in digits)
 
 
 @contextmanager

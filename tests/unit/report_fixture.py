@@ -214,7 +214,7 @@ def make_report(**changes: Any) -> dict[str, Any]:
                 {"key": "voltage", "value": 0.9, "unit": "V", "source": "design choice", "kind": "assumed"},
                 {"key": "logic.add[45 nm, 8 bits].energy", "value": 0.03, "unit": "pJ", "source": "x", "kind": "model"},
             ],
-            "gates": {"gate_zero_trace": True, "gate_zero_error": True, "gate_zero_surrogate": False},
+            "gates": {"zero_trace": True, "zero_error": True, "zero_surrogate": False},
             "notes": ["The clock is extrapolated."],
         },
         "versions": {"neurochip": "0.1.0", "python": "3.11.7", "numpy": "2.3.0", "numba": "0.63.0"},
@@ -247,7 +247,9 @@ def sensitivity() -> dict[str, Any]:
         "baseline": "bptt-o",
         "ratio": 2.64,
         "tornado": [
-            {"knob": knob, "label": label, "unit": unit, "base": base, "swing": 0.0} for knob, label, unit, base in bars
+            {"knob": knob, "label": label, "unit": unit, "base": base, "swing": 0.0}
+            | {end: {"value": times * base, "ratio": 2.64} for end, times in (("low", 0.5), ("high", 2.0))}
+            for knob, label, unit, base in bars
         ],
         "flips": [{"knob": "lanes", "value": 32.0}, {"knob": "clock", "value": None}],
         "steps": {"steps": [1, 64], "ratio": [2.0, 1.5], "now": 20, "flip": None, "leaves_chip": None},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import signal
+import sys
 import tarfile
 import zipfile
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from convert_inputs import PIPS, broken, draw, nmnist, nmnist_tree, npy, poker, put, refused, rows, run, wav
 
-from neurochip import event_writer
+from neurochip import convert_files, event_writer
 from neurochip.convert import convert
 from neurochip.convert_items import EncodedSounds, Place
 from neurochip.convert_options import read_options
@@ -18,6 +20,7 @@ from neurochip.encoding.registry import make_encoder
 from neurochip.errors import UserError
 from neurochip.event_file import read_recordings
 from neurochip.event_writer import EventWriter
+from neurochip.events import Recordings, write_recordings
 from neurochip.readers.recording import RawSound, ReadOptions
 
 
@@ -51,10 +54,10 @@ def test_an_archive_with_a_link_is_refused(tmp_path) -> None:
 
 
 def test_an_archive_that_expands_without_end_is_refused(tmp_path, monkeypatch) -> None:
-    from neurochip import convert_sources
+    from neurochip import archives
 
-    monkeypatch.setattr(convert_sources, "FREE_BYTES", 1000)
-    monkeypatch.setattr(convert_sources, "COPY_BYTES", 1000)
+    monkeypatch.setattr(archives, "FREE_BYTES", 1000)
+    monkeypatch.setattr(archives, "COPY_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("1/bomb.npy", bytes(10**7))
     with pytest.raises(UserError, match=r"train\.zip expands to more than \d+ bytes, 200 times its size"):
@@ -116,6 +119,26 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         convert(tmp_path / "in", tmp_path / "out.h5", listener=Stop())
     assert [item.name for item in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_signal_is_looked_for_after_every_recording(tmp_path, monkeypatch) -> None:
+    one = np.ones(30, np.int64)
+    whole = Recordings(one, one, one, np.arange(30), np.arange(31), one, (5, 5, 2))
+    write_recordings(tmp_path / "in.h5", {"train": whole, "test": whole})
+    taken = []
+
+    def items_of(*arguments):
+        for item in convert_files.items_of(*arguments):
+            taken.append(item)
+            if len(taken) == 5:
+                signal.raise_signal(signal.SIGINT)
+            yield item
+
+    monkeypatch.setattr(sys.modules["neurochip.convert"], "items_of", items_of)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in.h5", tmp_path / "out.h5", skip_damaged=True)
+    assert len(taken) == 5
+    assert [item.name for item in tmp_path.iterdir()] == ["in.h5"]
 
 
 def test_what_cannot_be_converted_is_refused_in_one_sentence(tmp_path) -> None:

@@ -25,11 +25,11 @@ from neurochip.export.load import Learned
 from neurochip.export.nir_graph import nir_files
 from neurochip.fixed_point import QFormat, quantise
 from neurochip.network.formats import Fracs
+from neurochip.network.nir_compare import in_our_order
 from neurochip.network.nir_experiment import with_nir
 from neurochip.network.nir_file import Graph, parse_nir
 from neurochip.network.nir_import import import_graph
 from neurochip.network.nir_imported import Imported
-from neurochip.network.nir_report import in_our_order
 from neurochip.network.nir_run import NirRunner
 from neurochip.network.resolve import Lanes, core_spec
 from neurochip.network.shape import layer_shapes

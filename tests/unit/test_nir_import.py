@@ -57,9 +57,47 @@ def test_time_constants_become_leak_gain_and_drift(scheme: str, alpha: float, sh
 def test_thresholds_of_their_own_are_folded_into_the_weights_of_a_neuron() -> None:
     nodes, edges = chain(nir.Linear(np.ones((2, 4))), lif((2,), v_threshold=[0.5, 2.0]), nir.Linear(np.ones((2, 2))))
     layer = imported(parsed(nodes, edges)).layers[0]
-    assert layer.table["threshold"] == 2.0
-    np.testing.assert_array_equal(layer.weights[0], [4.0, 1.0])
+    assert layer.table["threshold"] == 1.0
+    np.testing.assert_array_equal(layer.weights[0], [2.0, 0.5])
     assert "thresholds" in layer.notes[0]
+    assert layer.unit == (0.5, 2.0)
+
+
+def in_other_units(k: float) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """A network whose hidden potentials are written in other units; its spikes are the same."""
+    rng = np.random.default_rng(7)
+    return chain(
+        nir.Affine(k * rng.normal(size=(3, 4)), k * rng.normal(size=3)), lif((3,), v_threshold=0.3 * k, v_leak=0.1 * k),
+        nir.Linear(k * rng.normal(size=(2, 3))), lif((2,), v_threshold=0.7 * k), nir.Linear(rng.normal(size=(2, 2))),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("k", [2.0**-9, 128.0, 100.0, 0.01])
+def test_layers_do_not_depend_on_the_units_of_a_file(k: float) -> None:
+    ours, theirs = (imported(parsed(*in_other_units(scale)), reset="subtract") for scale in (1.0, k))
+    assert ours.tables == theirs.tables
+    assert [table.get("threshold") for table in ours.tables] == [1.0, 1.0, None]
+    for one, other in zip(ours.layers, theirs.layers, strict=True):
+        np.testing.assert_allclose(other.weights, one.weights, rtol=0 if k in (2.0**-9, 128.0) else 1e-15)
+
+
+def test_a_file_of_ours_keeps_its_thresholds() -> None:
+    graph = parsed(*in_other_units(1.0), {"neurochip": "0.1.0"})
+    found = imported(graph, reset="subtract")
+    assert [table.get("threshold") for table in found.tables] == [0.3, 0.7, None]
+    assert {layer.unit for layer in found.layers} == {None}
+
+
+def test_a_v_reset_that_has_no_use_is_noted() -> None:
+    """With subtract no neuron goes there, and the last population is never reset."""
+    last = lif((2,), v_reset=0.25)
+    hidden = lif((2,), v_reset=[0.5, 0.75])
+    nodes, edges = chain(nir.Linear(np.ones((2, 4))), hidden, nir.Linear(np.ones((2, 2))), last)
+    found = imported(parsed(nodes, edges), reset="subtract")
+    assert found.layers[0].notes == ("its v_reset of 0.5 to 0.75 is not used",)
+    assert found.layers[1].notes[-1] == "its v_reset of 0.25 is not used"
+    hidden.v_reset[:] = 0.0
+    assert imported(parsed(nodes, edges)).layers[1].notes[-1] == "its v_reset of 0.25 is not used"
 
 
 @pytest.mark.parametrize(
@@ -215,6 +253,22 @@ REFUSED: dict[str, tuple[tuple[dict[str, Any], list[tuple[str, str]]], dict[str,
         chain(nir.Linear(np.ones((3, 5))), lif((3,))), {}, "node '0' (Linear) has 5 inputs and gets an array of shape",
     ),
     "not reached": ((small_chain()[0] | {"x": lif((3,))}, small_chain()[1]), {}, "node 'x' (LIF) is not reached"),
+    "cycle without neurons": (
+        (chain(nir.Linear(np.ones((4, 4))), nir.Linear(np.ones((4, 4))))[0],
+         [("input", "0"), ("0", "1"), ("1", "0"), ("1", "output")]),
+        {}, "node '0' (Linear) takes what comes later, from '1'; allowed are spikes of earlier layers",
+    ),
+    "feedback from a later layer": (
+        (small_chain()[0] | {"3": lif((2,)), "4": nir.Linear(np.ones((3, 2))), "5": nir.Linear(np.ones((2, 2)))},
+         [("input", "0"), ("0", "1"), ("1", "2"), ("2", "3"), ("3", "4"), ("4", "1"), ("3", "5"), ("5", "output")]),
+        {}, "node '1' (LIF) takes what comes from '3', which lies behind it, back through '4'; the core has feedback "
+            "from a population to itself alone",
+    ),
+    "name with a slash": (
+        ({"input": nir.Input(np.array([4])), "c/d": nir.Linear(np.ones((2, 4))), "output": nir.Output(np.array([2]))},
+         [("input", "c/d"), ("c/d", "output")]),
+        {}, "node 'c' has no type; allowed are types of NIR, and names of nodes without '/'",
+    ),
     "delay": (chain(nir.Delay(np.ones(4)), nir.Linear(np.ones((3, 4)))), {}, "node '0' is of type 'Delay'"),
     "silent neurons": (
         chain(nir.Linear(np.ones((3, 4))), nir.LI(np.ones(3), np.ones(3), np.zeros(3)), nir.Linear(np.ones((2, 3)))),
@@ -232,6 +286,19 @@ def test_what_the_core_does_not_have_is_refused_by_name(case: str) -> None:
     assert message.startswith("test.nir: ")
     assert expected in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3), (1, 2, 4, 3)])
+@pytest.mark.parametrize("axes", [(0, -1), (1, -1), (0, 2), (1, 3)])
+def test_a_flatten_counts_the_axis_of_the_batch_or_not(shape: tuple[int, ...], axes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(4)
+    nodes, edges = chain(
+        nir.Flatten(np.array(shape), 0, -1), nir.Linear(rng.normal(size=(3, 24))), lif((3,)),
+        nir.Linear(rng.normal(size=(2, 3))), shape=shape,
+    )  # fmt: skip
+    expected = imported(parsed(nodes, edges)).layers[0].weights
+    nodes["0"].start_dim, nodes["0"].end_dim = axes
+    np.testing.assert_array_equal(imported(parsed(nodes, edges)).layers[0].weights, expected)
 
 
 def test_shapes_are_found_where_the_file_has_none() -> None:

@@ -49,7 +49,7 @@ def test_it_has_the_shape_of_the_format(trace: dict[str, Any], records: Mapping[
     named = {one["tid"] for one in events_of(trace, "M") if one["name"] == "thread_name"}
     assert {one["tid"] for one in trace["traceEvents"] if one["ph"] == "X"} <= named
     titles = [one["args"]["name"] for one in events_of(trace, "M") if one["name"] == "process_name"]
-    assert titles == [f"{records['chip']}: bptt, sample {SAMPLE} of {records['name']}"]
+    assert titles == [f"{records['chip']}: bptt, sample {SAMPLE} of the train split, run {records['name']}"]
 
 
 def test_slices_add_up_to_the_totals(trace: dict[str, Any], records: Mapping[str, Any]) -> None:
@@ -96,7 +96,24 @@ def test_times_are_those_of_the_clock_and_lines_do_not_overlap(
 def test_every_layer_has_its_line(trace: dict[str, Any], records: Mapping[str, Any]) -> None:
     for layer in range(len(records["layers"])):
         clocks = sum(one["args"]["clocks"] for one in events_of(trace, "X", "layer") if one["tid"] == 10 + layer)
-        assert clocks == sum(one["clocks"] for one in records["slices"] if one["layer"] == layer)
+        assert clocks == sum(one["clocks"] for one in records["slices"] if layer in (one["layer"], one["beside"]))
+
+
+def test_events_are_delivered_on_the_line_of_the_next_layer_while_a_layer_fires(
+    trace: dict[str, Any], records: Mapping[str, Any]
+) -> None:
+    fires = [one for one in records["slices"] if (one["unit"], one["phase"]) == ("ForwardGroup", "fire")]
+    assert {(one["layer"], one["beside"]) for one in fires} == {(0, 1), (1, 2)}
+    for fire in fires:
+        (beside,) = (
+            one
+            for one in events_of(trace, "X", "layer")
+            if (one["tid"], one["args"]["first_clock"]) == (10 + fire["beside"], fire["start"])
+        )
+        assert (beside["name"], beside["args"]["clocks"]) == ("deliver beside fire", fire["clocks"])
+    pairs = [(one, after) for one, after in pairwise(records["slices"]) if one in fires and after["phase"] == "deliver"]
+    assert pairs  # where FIRE pushed something, it is delivered to the end on the same line
+    assert all(after["layer"] == one["beside"] for one, after in pairs)
 
 
 def test_a_counter_falls_to_zero_and_is_silent_then(records: Mapping[str, Any]) -> None:

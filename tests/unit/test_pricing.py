@@ -17,7 +17,7 @@ from neurochip.microarch.interface import Gates
 from neurochip.network.resolve import Lanes, core_spec
 from neurochip.network.shape import Fracs, layer_shapes
 from neurochip.pricing import RATIO_KEYS, Pricer, eventful_activity, history_section, numerics, ratios
-from neurochip.rules.presets import RULES
+from neurochip.rules.presets import RULES, find_rule
 from neurochip.spec import CoreSpec
 from neurochip.technology import Technology
 
@@ -176,6 +176,18 @@ def test_the_history_follows_from_the_network_whatever_rules_are_run() -> None:
     by_steps = history_section({"bptt-o": spec}, CHIP)["footprint_by_steps"]
     for steps, bits in zip(by_steps["steps"], by_steps["rules"]["bptt-o"], strict=True):
         assert bits == Pricer(CHIP, Gates(), dataclasses.replace(spec, n_steps=steps)).footprint()["total"]
+
+
+@pytest.mark.parametrize("rule", RULE_NAMES)
+def test_the_memories_of_the_bptt_beside_a_rule_are_those_of_its_run(rule: str) -> None:
+    rules = history_section({rule: make_spec(rule)}, CHIP)["footprint_by_steps"]["rules"]
+    baseline, has_heads = find_rule(rule).baseline, find_rule(rule).spatial in ("local", "feedback")
+    if baseline is None or has_heads:
+        assert list(rules) == [rule]
+    else:
+        assert set(rules) == {rule, baseline}
+        run = history_section({baseline: make_spec(baseline)}, CHIP)["footprint_by_steps"]["rules"]
+        assert rules[baseline] == run[baseline]
 
 
 def test_the_event_fifo_leaks_as_a_whole_whatever_the_network_is() -> None:

@@ -32,7 +32,7 @@ def test_records_are_those_of_the_golden_core(network: str, rule: str, runs: Map
     one = replay(open_run(runs[network], None, rule), SAMPLE)
     core = GoldenCore(one.spec, [layer.tolist() for layer in one.learned.weights])
     core.memory.registers[:] = one.learned.registers.tolist()
-    sample = golden_sample(one.data, 0)
+    sample = golden_sample(one.sample.data, 0)
     run = core.run([sample], one.learn)
     events = [[step, address] for step, cell in enumerate(sample.steps) for address, _ in cell]
     assert records["inputs"]["events"] == events
@@ -79,7 +79,7 @@ def test_the_picture_has_every_panel(runs: Mapping[str, Path]) -> None:
         "neuron 6", "threshold", "class 2", "class 4", "class 7", "step", "input address",
     ):  # fmt: skip
         assert text in texts
-    assert any(f"sample {SAMPLE}, label {records['label']}" in text for text in texts)
+    assert any(f"sample {SAMPLE} of the train split, label {records['label']}" in text for text in texts)
     assert svg == raster_svg(records)
     assert "<metadata" not in svg or "Date" not in svg
 

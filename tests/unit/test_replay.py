@@ -12,7 +12,7 @@ import pytest
 import tiny_experiment as tiny
 from exported_runs import CASES, finished_runs
 
-import neurochip.replay as replay_module
+import neurochip.replay_clocks as clocks_module
 from neurochip.counters import is_memory
 from neurochip.errors import UserError
 from neurochip.export import load_learned
@@ -46,7 +46,7 @@ def test_slices_stalls_and_traffic_sum_to_what_the_clock_and_the_count_say(
     model.set_registers(one.learned.registers.tolist())
     if one.learned.velocities:
         model.set_velocities([layer.tolist() for layer in one.learned.velocities])
-    run, count = model.run([golden_sample(one.data, 0)], one.learn), counted(one)
+    run, count = model.run([golden_sample(one.sample.data, 0)], one.learn), counted(one)
 
     accesses = {key: 0 for key in records["totals"]["accesses"]}
     for (key, *_), number in run.accesses.items():
@@ -130,7 +130,7 @@ def test_stalls_that_a_trace_has_no_room_for_are_the_last_and_are_counted(runs: 
     timeline = Timeline()
     timeline.slices, timeline.traffic = records["slices"], records["traffic"]
     timeline.stalls = {cause: [list(one) for one in placed] for cause, placed in records["stalls"].items()}
-    others = 3 * len(timeline.slices) + sum(len(series) for series in timeline.traffic.values())
+    others = 4 * len(timeline.slices) + sum(len(series) for series in timeline.traffic.values())
     timeline.cut(others + 7)
     kept = sorted(first for placed in timeline.stalls.values() for first, _ in placed)
     every = sorted(first for placed in records["stalls"].values() for first, _ in placed)
@@ -177,8 +177,8 @@ def test_the_listener_hears_every_clock_and_what_is_left_out(
     [
         ({"rule": None}, "several rules; give --rule one of infer, ottt-o"),
         ({"rule": "sltt"}, "--rule sltt: the run"),
-        ({"sample": 18}, "--sample 18: the training split has 18 samples; allowed is 0 to 17"),
-        ({"sample": -1}, "--sample -1: the training split has 18 samples; allowed is 0 to 17"),
+        ({"sample": 18}, "--sample 18: the train split has 18 samples; allowed is 0 to 17"),
+        ({"sample": -1}, "--sample -1: the train split has 18 samples; allowed is 0 to 17"),
         ({"chip": "ottt-mesh-28nm"}, "ottt-mesh-28nm: ottt_mesh has no tick model"),
         ({"chip": "no-such-chip"}, "--chip: "),
     ],
@@ -191,8 +191,10 @@ def test_what_cannot_be_replayed_is_said(options: dict[str, Any], sentence: str,
 
 
 def test_a_sample_of_too_many_clocks_is_refused(runs: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_module, "MOST_CLOCKS", 100)
-    with pytest.raises(UserError, match=r"sample 5 of ottt-o takes [0-9,]+ clocks; .* takes up to 100"):
+    monkeypatch.setattr(clocks_module, "MOST_CLOCKS", 100)
+    with pytest.raises(
+        UserError, match=r"sample 5 of the train split takes [0-9,]+ clocks under ottt-o; .* takes up to 100"
+    ):
         timeline_records(runs["dense"], None, SAMPLE, rule="ottt-o")
 
 
@@ -201,7 +203,7 @@ def test_a_tick_model_that_differs_from_the_count_is_a_fault(
 ) -> None:
     from dataclasses import replace
 
-    monkeypatch.setattr(replay_module, "counted", lambda one: replace(counted(one), stalls={}))
+    monkeypatch.setattr(clocks_module, "counted", lambda one: replace(counted(one), stalls={}))
     with pytest.raises(RuntimeError, match="other stalls"):
         timeline_records(runs["dense"], None, SAMPLE, rule="ottt-o")
 

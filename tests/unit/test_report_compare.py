@@ -15,13 +15,13 @@ from report_fixture import make_report
 from neurochip.errors import UserError
 from neurochip.report.comparison import (
     comparison_csv,
-    comparison_grid,
     comparison_html,
     comparison_json,
     comparison_latex,
     comparison_markdown,
     comparison_text,
 )
+from neurochip.report.comparison_tables import comparison_grid, settings_grid
 from neurochip.runs_compared import differing_keys, labels_of, runs_compared
 
 
@@ -154,21 +154,69 @@ def test_labels_are_the_names_of_the_folders_or_the_paths(tmp_path: Path) -> Non
         labels_of([tmp_path / "one", tmp_path / "x" / ".." / "one"])
 
 
-def test_the_table_groups_the_runs_by_rule(compared: dict[str, Any]) -> None:
+def test_the_numbers_stand_by_rule_and_the_settings_that_differ_in_a_table_of_their_own(
+    compared: dict[str, Any],
+) -> None:
     grid = comparison_grid(compared)
-    assert [head.text for head in grid.heads][:6] == ["run", "bits", "seed", "test (%)", "float (%)", "energy (nJ)"]
+    assert [head.text for head in grid.heads][:5] == ["run", "test (%)", "float (%)", "energy (nJ)", "energy (×first)"]
     assert [(group.title, len(group.rows)) for group in grid.groups] == [
         ("infer", 2), ("ottt-o", 2), ("bptt-o", 2), ("ottt-a", 2), ("bptt", 1),
     ]  # fmt: skip
-    assert grid.groups[1].rows[1][:7] == ("b", "12", "2", "94.2", "95.6", "156", "0.500")
+    assert grid.groups[1].rows[1][:5] == ("b", "94.2", "95.6", "156", "0.500")
     assert "area" not in [head.name for head in grid.heads]  # a column without numbers
+    settings = settings_grid(compared)
+    assert [head.text for head in settings.heads] == ["setting", "a", "b"]
+    assert settings.groups[0].rows == (("precision.weight.bits", "8", "12"), ("run.seed", "1", "2"))
 
 
-def test_short_names_of_keys_stay_different() -> None:
-    other = second_report()
-    other["experiment"]["precision"] |= {"trace": {"bits": 4}}
-    heads = [head.name for head in comparison_grid(runs_compared({"a": make_report(), "b": other})).heads]
-    assert heads[:4] == ["run", "weight.bits", "seed", "trace.bits"]
+def streamed_report() -> dict[str, Any]:
+    """The same as a stream, whose own accuracy is another than that on the test split."""
+    report = copy.deepcopy(make_report(name="stream"))
+    for place, result in enumerate(report["results"]):
+        result["stream"] = {"accuracy": 0.501 + place / 100, "n_samples": 300, "n_labelled": 150, "segments": []}
+    return report
+
+
+def test_the_accuracy_of_a_stream_is_its_own_and_beside_epochs_that_is_said() -> None:
+    comparison = runs_compared({"a": make_report(), "s": streamed_report()})
+    by_place = {(row["run"], row["rule"]): row for row in comparison["rows"]}
+    assert (by_place["s", "infer"]["accuracy_stream"], by_place["s", "infer"]["accuracy_test"]) == (0.501, 0.911)
+    assert by_place["a", "infer"]["accuracy_stream"] is None
+    (note,) = comparison["notes"]
+    assert "(a: epochs, s: stream)" in note
+    grid = comparison_grid(comparison)
+    place = [head.text for head in grid.heads].index("stream (%)")
+    assert [row[place] for row in grid.groups[0].rows] == ["–", "50.1"]
+    assert "stream" in comparison["origins"]["s"]["infer"]["accuracy_stream"]["source"]
+    alike = runs_compared({"t": streamed_report(), "s": streamed_report()})
+    assert alike["notes"] == []
+    assert "stream (%)" not in [head.text for head in comparison_grid(runs_compared(two_runs())).heads]
+
+
+def two_runs() -> dict[str, dict[str, Any]]:
+    return {"a": make_report(), "b": second_report()}
+
+
+def test_every_number_of_a_run_has_a_source_and_a_kind(compared: dict[str, Any]) -> None:
+    settings = (*compared["differs"], "run", "rule")
+    for row in compared["rows"]:
+        origins = compared["origins"][row["run"]][row["rule"]]
+        numbers = {key for key, value in row.items() if key not in settings and value is not None}
+        assert set(origins) == {key for key in numbers if not key.endswith("_over_first")}
+        assert all(origin["source"] and origin["kind"] for origin in origins.values())
+    first, second = (compared["origins"][run]["ottt-o"]["energy_pj"] for run in "ab")
+    assert first["kind"] == "66.4 % model, 25.2 % simulated, 6.3 % assumed, 2.1 % measured"
+    assert second["kind"] != first["kind"]  # half the energy of the same parts
+
+
+def test_the_runs_say_chip_kinds_versions_and_how_to_have_them_again() -> None:
+    comparison = runs_compared(two_runs(), "neurochip report a b --compare")
+    about = comparison["runs"][0]
+    assert (about["network"], about["clock_mhz"], about["overflow"]) == ("512-128-10", 150.0, "refuse")
+    assert about["physical_numbers"] == {"model": 2, "assumed": 1}
+    page = comparison_html(comparison)
+    for said in ("512-128-10", "2 model, 1 assumed", "0.63.0", "neurochip report a b --compare"):
+        assert said in page
 
 
 def test_every_format_has_the_numbers_and_the_notes(compared: dict[str, Any]) -> None:
@@ -176,8 +224,10 @@ def test_every_format_has_the_numbers_and_the_notes(compared: dict[str, Any]) ->
     rows = list(csv.DictReader(io.StringIO(comparison_csv(compared))))
     assert [float(row["energy_pj"]) for row in rows] == [row["energy_pj"] for row in compared["rows"]]
     assert rows[5]["precision.weight.bits"] == "12"
-    assert "| ottt-o | b | 12 | 2 | 94.2 | 95.6 | 156 | 0.500 |" in comparison_markdown(compared)
-    assert "b & 12 & 2 & 94.2 & 95.6 & 156 & 0.500 &" in comparison_latex(compared)
+    assert "| ottt-o | b | 94.2 | 95.6 | 156 | 0.500 |" in comparison_markdown(compared)
+    assert "| precision.weight.bits | 8 | 12 |" in comparison_markdown(compared)
+    assert "b & 94.2 & 95.6 & 156 & 0.500 &" in comparison_latex(compared)
+    assert "& 8 & 12 \\tabularnewline" in comparison_latex(compared)
     text = comparison_text(compared)
     assert text == comparison_text(compared)
     assert max(map(len, text.splitlines())) <= 120
@@ -188,7 +238,7 @@ def test_every_format_has_the_numbers_and_the_notes(compared: dict[str, Any]) ->
 
 def test_no_name_becomes_markup() -> None:
     comparison = runs_compared({"<b>_a|": make_report(), "b": second_report()})
-    assert "<b>" not in comparison_html(comparison)
+    assert "<b>_a" not in comparison_html(comparison)
     assert "&lt;b&gt;_a|" in comparison_html(comparison)
     assert "\\<b\\>\\_a\\|" in comparison_markdown(comparison)
     assert "\\textless{}b\\textgreater{}\\_a\\textbar{}" in comparison_latex(comparison)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from report_fixture import make_report
 
 from neurochip.errors import UserError
-from neurochip.report import latex, markdown
+from neurochip.report import markdown
 from neurochip.report.csv_format import report_csv
 from neurochip.report.formats import FORMATS, REPORT, find_format, loaded
 from neurochip.report.html import report_page
@@ -24,10 +24,6 @@ from neurochip.report.rows import QUANTITIES, UNITS, WORDS, rows_of
 from neurochip.report.yaml_text import yaml_text
 
 NASTY = "a_b%c & $d# {e} ~f^ \\g | <i>h</i> `k` \"l\" 'm' [n] --o ,,p\n# q 中 é µ"
-COMMANDS = {
-    "textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar", "char", "mu", "times",
-    "cdot", "pm", "to", "dots", "geq", "leq", "circ",
-}  # fmt: skip
 
 
 def named_report(name: str) -> dict[str, Any]:
@@ -144,63 +140,6 @@ def test_a_line_of_markdown_begins_no_list(text: str) -> None:
 @pytest.mark.parametrize("text", ["97.2", "-3", "ottt-o", "1.5x"])
 def test_numbers_and_names_stay_as_they_are_in_markdown(text: str) -> None:
     assert markdown.escaped(text) == text
-
-
-def check_latex(text: str) -> None:
-    """Strict: braces balance, every special letter is escaped, only commands that are known, ASCII or a letter."""
-    depth = place = 0
-    while place < len(text):
-        letter = text[place]
-        if letter == "\\":
-            name = re.match(r"\\([A-Za-z]+|[{}$&#%_])", text[place:])
-            assert name is not None, text[place : place + 20]
-            assert not name[1].isalpha() or name[1] in COMMANDS, name[1]
-            place += len(name[0])
-            continue
-        depth += {"{": 1, "}": -1}.get(letter, 0)
-        assert depth >= 0
-        assert letter not in '&#%~"`'
-        assert letter not in "_^" or text[place - 1] in "$m"  # $^2$, and mm$^2$ of a unit
-        assert letter.isascii() or letter.isalpha()
-        place += 1
-    assert depth == 0
-    assert text.replace("\\$", "").count("$") % 2 == 0
-    assert ",," not in text
-
-
-@given(st.text(max_size=40))
-def test_latex_escapes_every_text(text: str) -> None:
-    escaped = latex.escaped(text)
-    check_latex(escaped)
-    assert "--" not in escaped.replace("--", "", text.count("–"))
-
-
-def test_latex_escapes_what_is_special_to_it() -> None:
-    assert latex.escaped("ottt_o 5% {x}\\y") == "ottt\\_o 5\\% \\{x\\}\\textbackslash{}y"
-    assert latex.escaped("a--b,,c 中 é µs") == "a-{}-b,{},c {[}U+4E2D{]} é $\\mu$s"
-
-
-def test_latex_is_one_balanced_table_with_as_many_cells_as_columns() -> None:
-    text = latex.report_latex(named_report(NASTY))
-    lines = text.splitlines()
-    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
-    assert begun == ["table", "tabular"] and ended == begun[::-1]
-    (columns,) = re.findall(r"\\begin{tabular}{@{}([lr]+)@{}}", text)
-    rows = [line for line in lines if line.endswith(" \\\\") and not line.startswith("\\multicolumn")]
-    assert len(rows) == 2 + 5
-    for row in rows:
-        found = re.split(r"(?<!\\)&", row.removesuffix(" \\\\"))
-        assert len(found) == len(columns)
-        for cell in found:
-            check_latex(cell.strip())
-    for rule in ("\\toprule", "\\midrule", "\\bottomrule"):
-        assert rule in lines
-    (title,) = re.findall(r"^\\caption{(.*)}$", text, re.MULTILINE)
-    check_latex(title)
-    assert re.search(r"\\label{tab:[a-z0-9-]+}", text)
-    plain = latex.report_latex(make_report())
-    assert "ottt-o & 94.2 & 95.6 & 313 & 296 & 549 & 38.4 & 4,920 & 167 & 25.1 & 2.64 & 2.25 & 7.58 \\\\" in plain
-    assert " & \\% & \\% & nJ & $\\mu$s & kbit & k & kbit & k & k & $\\times$BPTT" in plain
 
 
 class Tags(HTMLParser):

@@ -41,7 +41,7 @@ def test_an_energy_names_the_kinds_of_its_prices_and_its_spread(report: dict[str
 
 
 def test_estimated_cycles_are_not_called_exact(report: dict[str, Any]) -> None:
-    assert "all samples. Kind: simulated, exact." in tips_of(report, "ottt-o")["cycles", "k"]
+    assert "all samples. Kind: counted exactly by this run." in tips_of(report, "ottt-o")["cycles", "k"]
     for result in report["results"]:
         if result["per_sample"]:
             result["per_sample"]["cycles_sampled"] = {"n_recorded": 64, "n_samples": 1197, "half_width": 3.0}
@@ -71,6 +71,10 @@ def test_a_part_names_its_own_prices_only(report: dict[str, Any]) -> None:
     assert source.endswith("technology.logic.register under Physical numbers: C (and 1 more)")
     assert kind == "model, simulated"
     assert prices_of("dram", report)[1] == "as stated there"
+    # Only kinds of which the total has a share; "simulated" is a kind of price and of nothing else.
+    assert prices_of("synapse", report, {"model": 3.0, "simulated": 0.0})[1] == "model"
+    assert prices_of("ac", report, {"model": 0.0, "assumed": 1.0})[1] == "model"
+    assert not any("simulated" in tips_of(report, "ottt-o")[title] for title in (("test", "%"), ("cycles", "k")))
 
 
 def test_every_column_has_an_origin_and_a_cell_without_a_number_has_none(report: dict[str, Any]) -> None:

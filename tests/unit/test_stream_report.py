@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,13 @@ def test_the_page_and_the_console_show_the_stream(finished: Report) -> None:
     page = (finished.directory / "report.html").read_text(encoding="utf-8")
     assert "Accuracy along the stream" in page
     assert "per learned sample of the stream" in page
+    first_screen = page[: page.index("What was run")]
+    (chart,) = re.findall(r"<figcaption><b>accuracy in the stream</b>.*?</figure>", first_screen, re.DOTALL)
+    fixed = [result for result in finished.data["results"] if result["precision"] == "fixed" and result["per_sample"]]
+    shown = re.findall(r"data-tip=[^>]*>([\d.]+)</span>", chart)
+    assert shown == [f"{100 * result['stream']['accuracy']:.1f}" for result in fixed]
+    assert "test accuracy" not in first_screen and "% test)" not in first_screen
+    assert re.search(r"most accurate [^;]* % in the stream\)", first_screen)
     console = Console(record=True, width=100, file=io.StringIO())
     print_report(finished.data, console)
     text = console.export_text()

@@ -98,6 +98,36 @@ def test_the_table_has_the_numbers_of_the_rows() -> None:
         assert cell["error% rounded to 0"] == "3.30"
     values = [value for name, value in page.attributes if name == "data-value"]
     assert repr(fmean(row["accuracy_test"] for row in rows[:3])) in values
+    assert [line[head.index("setting")] for line in lines][:2] == ["bits 2, floor", "bits 2, nearest"]
+    assert head.index("setting") == 0 and head.index("test%") == 1 and head[-2:] == ["weight.bits", "weight.rounding"]
+
+
+def test_every_number_says_its_setting_unit_source_and_kind_without_a_script() -> None:
+    kinds = {"energy_pj": {"model": 75.0, "assumed": 25.0}, "energy_inference_pj": None, "area_mm2": {"measured": 1.0}}
+    points = [replace(one, computed=Computed({**one.computed.result, "by_kind": kinds})) for one in grid_points((2, 3))
+              if one.computed.result is not None]  # fmt: skip
+    tips = [value for name, value in Page(page_of(summarised(points))).attributes if name == "data-tip"]
+    cells = [tip for tip in tips if tip.startswith("weight.bits = 2, weight.rounding = nearest; ")]
+    by_title = {tip.partition("; ")[2].partition(":")[0]: tip for tip in cells}
+    assert re.search(r"energy: [\d.,]+ nJ\. Per learned sample", by_title["energy"])
+    assert re.search(r"Source: .* prices on ottt-core-28nm.*; mean over seeds 1, 2, 3\.", by_title["energy"])
+    assert by_title["energy"].endswith("Kind: 75.0 % model, 25.0 % assumed.")
+    assert "4.500 mm²" in by_title["area"] and by_title["area"].endswith("Kind: 100.0 % measured.")
+    assert "neurochip chips --show" in by_title["inference"]  # a point without kinds
+    assert by_title["weight.bits"].endswith("Source: the keys of this sweep. Kind: given.")
+    row = Page(page_of(summarised(points))).tables[0][2]
+    assert row[0] == "bits 2, nearest"
+    assert len(cells) == sum(bool(text) for text in row[1:]) + 1  # and its format
+
+
+def test_kinds_of_seeds_are_averaged_and_absent_ones_are_none() -> None:
+    results = [
+        result_of(0.9, 4.0, by_kind={"energy_pj": {"model": one, "assumed": 1.0}, "area_mm2": None})
+        for one in (1.0, 3.0)
+    ]
+    summary = summarised([point({BITS: 4, "run.seed": seed}, result) for seed, result in enumerate(results)])
+    assert summary["settings"][0]["by_kind"] == {"energy_pj": {"model": 2.0, "assumed": 1.0}, "area_mm2": {}}
+    assert summarised(grid_points((2,), (1,)))["settings"][0]["by_kind"] == {}
 
 
 def test_it_names_the_best_the_cheapest_within_a_point_and_the_knee() -> None:
@@ -117,7 +147,9 @@ def test_it_names_the_best_the_cheapest_within_a_point_and_the_knee() -> None:
     ]
     text = html.unescape(page_of(summary))
     for label, sentence in outstanding_lines(summary):
-        assert f"<dt>{label}</dt><dd>{sentence}</dd>" in text
+        (behind,) = re.findall(f"<dt>{label}</dt><dd tabindex=.0. data-tip=.(.*).>{re.escape(sentence)}</dd>", text)
+        assert behind.startswith("Accuracy: source: seeds 0, 2 of this setting, predictions for the test split of ")
+        assert "Energy: source: sum of accesses" in behind and behind.count("; kind: ") == 2
     assert swept_sentence(summary) == (
         "precision.weight.bits over 2, 4, 6, 7; all combinations; seeds 0, 2: 4 settings, 8 points."
     )
@@ -178,7 +210,7 @@ def test_the_float_twin_stands_beside_the_best() -> None:
 
 def test_formats_are_shown_once_where_they_are_the_same_and_by_setting_and_seed_where_not() -> None:
     text = page_of(summarised(grid_points((2, 3), (1, 3))))
-    assert "<dt>trace, in all settings</dt><dd>u8.7</dd>" in text
+    assert re.search("<dt>trace, in all settings</dt><dd [^>]*Source: calibration[^>]*>u8.7</dd>", text)
     table = Page(text).tables[1]
     assert table[0] == ["setting", "weight"]
     assert table[1] == ["weight.bits = 2, weight.rounding = floor", "s4.1, s4.3 (seed 1); s4.3, s4.3 (seed 3)"]

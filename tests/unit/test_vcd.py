@@ -17,8 +17,9 @@ from vcd_reading import Dump, read_vcd
 from neurochip.errors import UserError
 from neurochip.reference.core import GoldenCore, GoldenRun
 from neurochip.reference.engine import golden_sample
-from neurochip.replay import Replay, open_run, replay, tick_model
+from neurochip.replay import Replay, open_run, replay
 from neurochip.replay_choice import weight_number
+from neurochip.replay_clocks import tick_model
 from neurochip.replay_waves import number_in, valid_in, wave_records
 from neurochip.report.vcd import vcd_dump
 
@@ -38,7 +39,7 @@ def golden(one: Replay) -> tuple[GoldenCore, GoldenRun]:
     core.memory.registers[:] = one.learned.registers.tolist()
     if one.learned.velocities:
         core.set_velocities([layer.tolist() for layer in one.learned.velocities])
-    return core, core.run([golden_sample(one.data, 0)], one.learn, True)
+    return core, core.run([golden_sample(one.sample.data, 0)], one.learn, True)
 
 
 def first_clocks(slices: list[dict[str, Any]], phase: str, layer: int) -> list[int]:

@@ -1,0 +1,138 @@
+"""The report on an import, in the run directory, in report.json, on the page and on the console."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import nir
+import numpy as np
+import pytest
+import tiny_experiment as tiny
+from nir_graphs import DT, chain, cuba, lif, write
+from nir_runs import learn, model, tables, weights_of
+
+from neurochip import experiment as story
+from neurochip.cli import main
+from neurochip.config import load_experiment
+from neurochip.events import write_recordings
+from neurochip.listener import Silent
+from neurochip.report import load_schema
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the tiny task and the graph."""
+    tiny.write_tiny_task(tmp_path)
+    model(tmp_path / "model.nir")
+    return tmp_path
+
+
+@pytest.mark.parametrize("k", [2.0**-9, 128.0])
+def test_what_is_learned_does_not_depend_on_the_units_of_the_file(k: float, folder: Path) -> None:
+    runs = [folder / "one", folder / "other"]
+    results = []
+    for run, units in zip(runs, (1.0, k), strict=True):
+        model(folder / "model.nir", k=units)
+        results.append(learn(folder, run).results)
+    assert results[0] == results[1]
+    for key in (".", "float"):
+        for one, other in zip(*(weights_of(run, key) for run in runs), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_report_has_the_import_report_with_the_accuracy_before_learning(folder: Path) -> None:
+    tiny.write_tiny_task(folder, {"train": 18, "validation": 60, "test": 9})
+    rng = np.random.default_rng(3)
+    nodes, edges = chain(
+        nir.Flatten(np.array([1]), 0, -1), nir.Linear(rng.normal(size=(6, 50))), lif((6,)),
+        nir.Linear(rng.normal(size=(3, 6))), shape=(2, 5, 5),
+    )  # fmt: skip
+    write(folder / "model.nir", nodes, edges)
+    report = learn(folder, folder / "run", learning__rule="infer", precision__weight={"bits": 2})
+    jsonschema.Draft202012Validator(load_schema()).validate(report.data)
+    section = report.data["nir_import"]
+    assert section == json.loads((folder / "run" / "nir_import.json").read_text())
+    assert section == json.loads((folder / "run" / "report.json").read_text())["nir_import"]
+    accuracy = section["accuracy"]
+    assert (accuracy["split"], accuracy["samples"]) == ("validation", 60)
+    for precision in ("fixed", "float"):  # inference does not learn: what it had before is what it has
+        assert accuracy[precision] == report.result("infer", precision)["accuracy"]["validation"]
+    assert accuracy["fixed"] != accuracy["float"]
+    spikes = section["spikes"]
+    assert spikes["core_right"] == round(accuracy["fixed"] * accuracy["samples"])
+    assert spikes["graph_right"] == round(accuracy["float"] * accuracy["samples"])
+    page = (folder / "run" / "report.html").read_text()
+    assert '<a href="nir_import.json">' in page
+    assert f"{100 * accuracy['fixed']:.2f} % of the 60 validation samples were right in integers" in page
+
+
+def test_without_validation_samples_the_test_split_tells_what_the_network_had(folder: Path) -> None:
+    train, test = tiny.tiny_recordings(18, 0), tiny.tiny_recordings(9, 1)
+    none = train.take(np.zeros(0, np.int64))
+    write_recordings(folder / "tiny.h5", {"train": train, "validation": none, "test": test})
+    report = learn(folder, folder / "run", learning__rule="infer")
+    accuracy = report.data["nir_import"]["accuracy"]
+    assert (accuracy["split"], accuracy["samples"]) == ("test", 9)
+    assert accuracy["fixed"] == report.result("infer")["accuracy"]["test"]
+
+
+class Lines(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_what_differs_from_the_graph_is_said_on_the_console_and_in_the_report(folder: Path) -> None:
+    model(folder / "model.nir", hidden=cuba((6,), 2 * DT, 4.0))
+    changes: dict[str, Any] = {"learning__rule": "infer", "network__nir": {"synapse": "instant"}, "task__steps": 2}
+    heard = Lines()
+    experiment = load_experiment(None, tables=tables(**changes))
+    report = story.learn(experiment, base_dir=folder, out=folder / "run", listener=heard)
+    steps, filtered = report.data["nir_import"]["notes"]
+    assert steps.startswith("a step of the task lasts 1.9")
+    assert steps.endswith("steps of dt need task.steps = 4")
+    assert filtered == "node '2' (CubaLIF): the filter of its synapses (0.5 per step) is dropped, its charge kept"
+    notes, page = report.data["notes"], (folder / "run" / "report.html").read_text()
+    for note in (steps, filtered):
+        assert f"NIR graph: {note}" in heard.lines
+        assert f"NIR graph: {note}." in notes
+        assert note.replace("'", "&#39;") in page
+    (infers,) = (note for note in notes if note.startswith("infer runs"))
+    assert "in a network that differs from the graph as the notes below say" in infers
+    resolved = load_experiment(folder / "run" / "experiment.toml").network.nir
+    assert resolved is not None and resolved.dt == DT
+
+
+def test_a_network_that_is_as_in_its_graph_has_no_notes(folder: Path) -> None:
+    """A step of the tiny task is 5 % from DT at most; a run of ours says dt itself, which is no step of a task."""
+    first = learn(folder, folder / "run", learning__rule="infer")
+    assert first.data["nir_import"]["notes"] == []
+    assert "the notes below" not in str(first.data["notes"])
+    assert main(["export", str(folder / "run"), "--format", "nir", "--out", str(folder / "own.nir")]) == 0
+    own = tables(learning__rule="infer", network__nir={"file": "own.nir"}, task__steps=2)
+    for key in ("dt", "reset", "comparator"):
+        del own["network"]["nir"][key]
+    second = story.learn(load_experiment(None, tables=own), base_dir=folder, out=folder / "second")
+    assert second.data["nir_import"]["notes"] == []
+    assert second.data["nir_import"]["dt"] == DT
+
+
+def test_an_import_report_that_was_lost_is_made_again(folder: Path) -> None:
+    whole = learn(folder, folder / "run")
+    for name in ("report.json", "nir_import.json"):
+        (folder / "run" / name).unlink()
+    assert story.resume(folder / "run").data == whole.data
+
+
+def test_networks_of_an_experiment_have_no_import_report(folder: Path) -> None:
+    found = tiny.tiny_tables(learning__rule="sltt-o", learning__epochs=1)
+    report = story.learn(load_experiment(None, tables=found), base_dir=folder, out=folder / "run")
+    assert "nir_import" not in report.data
+    assert "NIR" not in (folder / "run" / "report.html").read_text()
