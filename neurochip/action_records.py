@@ -21,9 +21,9 @@ def action_records(directory: Path, chip: str | None = None) -> Record:
     """Return `name`, `chip` and `passes` of a run: per rule and pass the actions of a mean sample.
 
     An action has `component` (a memory, an operation, "clock" or "leakage"), `action`, `arguments` (widths in bits),
-    `phase` and `layer` (None for clock and leakage), `counts` and `energy_pj`. Memories come first, then operations, clock
-    and leakage, each in the order of report.json. Σ counts·energy_pj of a component is its energy in report.json, and
-    their sum, component by component, is `energy_pj` of the pass and `energy_pj.total` there, to the last bit.
+    `phase` and `layer` (None for clock and leakage), `counts` and `energy_pj`. Memories come first, then operations,
+    clock and leakage, each in the order of report.json. Σ counts·energy_pj of a component is its energy in report.json,
+    and their sum, component by component, is `energy_pj` of the pass and `energy_pj.total` there, to the last bit.
 
     Args:
         directory: the run directory.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurochip.cli import options
-from neurochip.cli.options import RunOptions, overrides_of
+from neurochip.cli.options import RunOptions, command_given, overrides_of
 
 if TYPE_CHECKING:
     from neurochip.config import Experiment
@@ -24,6 +22,7 @@ SCHEMA = "neurochip-sweep/1"
 
 
 def precision(
+    context: typer.Context,
     experiment: options.ExperimentFile = None,
     sweep: Annotated[
         list[str] | None,
@@ -105,7 +104,7 @@ def precision(
                 n_workers=workers if workers is not None else os.cpu_count() or 1,
                 scheduler=scheduler,
                 listener=progress,
-                command=shlex.join(["neurochip", *sys.argv[1:]]),
+                command=command_given(context),
             )
     except KeyboardInterrupt:
         typer.echo("neurochip: interrupted; the same command continues with the points that are missing", err=True)

@@ -59,6 +59,7 @@ SAYS = "says:"  # beginning of the identifier of what has a text
 GUIDE = "#7A7A7A"  # lines that mark a value: seen on white and on black
 LEAST_SPAN = 4.0  # largest over smallest value of a logarithmic axis
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+ON_WHITE = 'style="background: #ffffff; color: #000000"'
 WIDTH_INCHES = 5.4
 PAGE_INCHES = 4.6  # of the pictures of a report: at 390 pixels their letters are 11 pixels high
 Part = tuple[str, str, float]  # label of the row, name of the part, length
@@ -146,8 +147,8 @@ def drawn_svg(figure: Figure) -> str:
 
 
 def svg_file(svg: str) -> str:
-    """What `svg_of` gave, as a file that opens by itself."""
-    return f"{svg.replace('<svg ', f'<svg {NAMESPACES} ', 1)}\n"
+    """What `svg_of` gave, as a file that opens by itself, on white: the page around it may be dark."""
+    return f"{svg.replace('<svg ', f'<svg {NAMESPACES} {ON_WHITE} ', 1)}\n"
 
 
 def say(artist: Artist, text: str) -> None:

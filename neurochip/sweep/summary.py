@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from neurochip._version import __version__
 from neurochip.config import Experiment
 from neurochip.rules.presets import NO_LEARNING
 from neurochip.sweep.axes import SEED
 from neurochip.sweep.front import best, cheapest_within, knee, non_dominated, pareto_front
 from neurochip.sweep.run import SweepPoint
 from neurochip.sweep.table import METRICS, rows_of
+from neurochip.versions import versions
 
 ARITHMETIC, QUANTISERS = "precision.arithmetic", "precision.quantisers"
 TWIN = "+twin"  # behind a method: float twins stand beside its points
@@ -59,7 +56,7 @@ def summary_of(points: Sequence[SweepPoint], base: Experiment, strategy: str, co
         **_outstanding(settings),
         "failures": _failures(points),
         "command": command,
-        "versions": {"neurochip": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        "versions": versions(),
         "experiment": base.to_tables(),
     }
 

@@ -25,7 +25,7 @@ OPTIONS = {
     ("learn",): RUN_OPTIONS | {"--network"},
     ("compare",): RUN_OPTIONS | {"--network", "--rules", "--tune"},
     ("report",): {
-        *("--chip", "--format", "--sample", "--rule", "--neurons", "--synapses", "--cycles", "--compare", "--out"),
+        *("--chip", "--format", "--split", "--sample", "--rule", "--neurons", "--synapses", "--cycles", "--compare", "--out"),
         "--help",
     },
     ("precision",): {

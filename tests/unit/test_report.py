@@ -89,7 +89,7 @@ class TestSchema:
                 keys.update(node.get("properties", {}) if isinstance(node.get("properties"), dict) else {})
 
         schema = load_schema()
-        schema["$defs"].pop("experiment")  # docs/run-directory.md says where its keys are
+        schema["$defs"].pop("experiment")  # docs/experiment.md lists its keys
         collect(schema)
         assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()
 
