@@ -112,7 +112,7 @@ def test_the_page_and_the_console_show_the_stream(finished: Report) -> None:
     shown = re.findall(r"data-tip=[^>]*>([\d.]+)</span>", chart)
     assert shown == [f"{100 * result['stream']['accuracy']:.1f}" for result in fixed]
     assert "test accuracy" not in first_screen and "% test)" not in first_screen
-    assert re.search(r"most accurate [^;]* % in the stream\)", first_screen)
+    assert re.search(r"most accurate [^;]* % in the stream\)", re.sub(r"<[^>]+>", "", first_screen))
     console = Console(record=True, width=100, file=io.StringIO())
     print_report(finished.data, console)
     text = console.export_text()
