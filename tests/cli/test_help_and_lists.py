@@ -25,8 +25,8 @@ OPTIONS = {
     ("learn",): RUN_OPTIONS | {"--network"},
     ("compare",): RUN_OPTIONS | {"--network", "--rules", "--tune"},
     ("report",): {
-        *("--chip", "--format", "--split", "--sample", "--rule", "--neurons", "--synapses", "--cycles", "--compare", "--out"),
-        "--help",
+        *("--chip", "--format", "--split", "--sample", "--rule", "--neurons", "--synapses", "--cycles"),
+        *("--compare", "--out", "--help"),
     },
     ("precision",): {
         *("--sweep", "--method", "--seeds", "--points", "--draw", "--workers", "--scheduler", "--from", "--twin"),

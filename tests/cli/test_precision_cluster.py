@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,12 @@ from .conftest import Command, environment
 SWEEP = ("--sweep", "precision.weight.bits=3:8", "--seeds", "1:6", "--quiet")
 
 
-def tables_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.*")} | {
-        path.name: path.read_bytes() for path in (folder / "points").iterdir()
-    }
+def tables_of(folder: Path, words: tuple[str, ...]) -> dict[str, bytes]:
+    """Every file of a sweep; of its page all but the command that made it."""
+    files = {path.name: path.read_bytes() for part in (folder, folder / "points") for path in part.glob("*.*")}
+    command = shlex.join(["neurochip", *words]).encode()
+    assert files["sweep.html"].count(command) == 1
+    return files | {"sweep.html": files["sweep.html"].replace(command, b"")}
 
 
 def test_a_lost_scheduler_ends_the_command_which_continues_with_another(
@@ -52,6 +55,7 @@ def test_a_lost_scheduler_ends_the_command_which_continues_with_another(
         cluster.start_worker()
         assert call(*words).code == 0
     assert before.items() <= {path: path.stat().st_mtime_ns for path in folder.glob("cluster/points/*.json")}.items()
-    assert call("precision", small, *SWEEP, "--workers", "1", "--out", "serial").code == 0
-    assert tables_of(folder / "cluster") == tables_of(folder / "serial")
-    assert len(tables_of(folder / "serial")) >= 37
+    serial = ("precision", str(small), *SWEEP, "--workers", "1", "--out", "serial")
+    assert call(*serial).code == 0
+    assert tables_of(folder / "cluster", words) == tables_of(folder / "serial", serial)
+    assert len(tables_of(folder / "serial", serial)) >= 37
