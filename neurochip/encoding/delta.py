@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+from neurochip.encoding.encoded import Encoded, events_of_changes
+from neurochip.encoding.registry import parameter
+from neurochip.events import Window
 
 
 def send_on_delta(signal: NDArray[np.int64], threshold: int) -> NDArray[np.int64]:
@@ -34,3 +40,22 @@ def level_crossings(signal: NDArray[np.int64], threshold: int) -> NDArray[np.int
     """
     levels = signal // threshold
     return np.diff(levels, axis=0, prepend=levels[:1])
+
+
+@dataclass(frozen=True)
+class ChangeCode:
+    """What encoders of sounds share: a signal is sent when it changes, and no sound is longer than asked."""
+
+    code: str = parameter("delta", ("delta", "level"), "send on delta, or level crossings")
+    duration_us: int = parameter(0, (0, 10**12), "length that every sound is cut to; 0: as long as its events")
+
+    @property
+    def window_us(self) -> Window | None:
+        """The duration, if there is one."""
+        return (0, self.duration_us - 1) if self.duration_us else None
+
+    def changes(self, signal: NDArray[np.int64], times_us: NDArray[np.int64], threshold: int) -> Encoded:
+        """The events of a signal, int64 [n_times, n_channels]: column = channel, ON = upwards."""
+        kept = int(np.searchsorted(times_us, self.duration_us)) if self.duration_us else len(times_us)
+        change = send_on_delta if self.code == "delta" else level_crossings
+        return events_of_changes(change(signal[:kept], threshold), times_us[:kept])

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.encoding.delta import level_crossings, send_on_delta
-from neurochip.encoding.encoded import Encoded, events_of_changes
+from neurochip.encoding.delta import ChangeCode
+from neurochip.encoding.encoded import Encoded
 from neurochip.encoding.registry import parameter, register_encoder
 from neurochip.errors import UserError
-from neurochip.events import SensorSize, Window
+from neurochip.events import SensorSize
 
 FULL_SCALE = 2.0**31
 BLOCK_SAMPLES = 1 << 18
@@ -27,7 +27,7 @@ ORDER = 4
 
 @register_encoder("filter-bank", "sounds")
 @dataclass(frozen=True)
-class FilterBankEncoder:
+class FilterBankEncoder(ChangeCode):
     """Band b of frame k has energy E and log energy L = round(1000 ln(1 + E / 10^(floor_db / 10))), sent on change.
 
     A frame is N = max(1, round(rate_hz frame_us / 10^6)) samples, its time floor(k N 10^6 / rate_hz); the last is
@@ -50,14 +50,7 @@ class FilterBankEncoder:
     high_hz: float = parameter(3800.0, (1.0, 1e6), "highest frequency")
     frame_us: int = parameter(5_000, (100, 10_000_000), "microseconds of a frame")
     floor_db: float = parameter(-60.0, (-200.0, 0.0), "energy below which bands count as silent")
-    code: str = parameter("delta", ("delta", "level"), "send on delta, or level crossings")
     threshold: int = parameter(500, (1, 1_000_000), "thousandths of the natural logarithm that make an event")
-    duration_us: int = parameter(0, (0, 10**12), "length that every sound is cut to; 0: as long as its events")
-
-    @property
-    def window_us(self) -> Window | None:
-        """The duration, if there is one."""
-        return (0, self.duration_us - 1) if self.duration_us else None
 
     @property
     def sensor(self) -> SensorSize:
@@ -82,10 +75,7 @@ class FilterBankEncoder:
         floor = 10 ** (self.floor_db / 10)
         levels = np.rint(1000 * np.log1p(energies(samples, rate_hz, frame) / floor)).astype(np.int64)
         times = np.arange(len(levels)) * frame * 1_000_000 // rate_hz
-        if self.duration_us:
-            levels, times = levels[times < self.duration_us], times[times < self.duration_us]
-        change = send_on_delta if self.code == "delta" else level_crossings
-        return events_of_changes(change(levels, self.threshold), times)
+        return self.changes(levels, times, self.threshold)
 
     def _check_size(self, frame: int, n_frames: int) -> None:
         """Refuse what would not fit into memory, before any is taken."""

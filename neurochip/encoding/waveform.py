@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurochip.encoding.delta import level_crossings, send_on_delta
-from neurochip.encoding.encoded import Encoded, events_of_changes
+from neurochip.encoding.delta import ChangeCode
+from neurochip.encoding.encoded import Encoded
 from neurochip.encoding.registry import parameter, register_encoder
-from neurochip.events import SensorSize, Window
+from neurochip.events import SensorSize
 
 SHIFT = 16
 """Full scale of a sound is 2^31, that of a threshold 2^15."""
@@ -18,21 +18,14 @@ SHIFT = 16
 
 @register_encoder("delta", "sounds")
 @dataclass(frozen=True)
-class DeltaEncoder:
+class DeltaEncoder(ChangeCode):
     """The waveform becomes events whenever it moved by the threshold: one address, ON = upwards.
 
     With s(k) = floor(sample(k) / 2^16), full scale 2^15, the events are those of `encoding.delta`: `send_on_delta` or
     `level_crossings`, at floor(k 10^6 / rate_hz). All of it is integers.
     """
 
-    code: str = parameter("delta", ("delta", "level"), "send on delta, or level crossings")
     threshold: int = parameter(1024, (1, 65535), "change that makes an event, in 1/32768 of full scale")
-    duration_us: int = parameter(0, (0, 10**12), "length that every sound is cut to; 0: as long as its events")
-
-    @property
-    def window_us(self) -> Window | None:
-        """The duration, if there is one."""
-        return (0, self.duration_us - 1) if self.duration_us else None
 
     @property
     def sensor(self) -> SensorSize:
@@ -42,7 +35,4 @@ class DeltaEncoder:
     def encode(self, samples: NDArray[np.int32], rate_hz: int) -> Encoded:
         """The events of a sound."""
         times = np.arange(len(samples), dtype=np.int64) * 1_000_000 // rate_hz
-        kept = len(times) if not self.duration_us else int(np.searchsorted(times, self.duration_us))
-        signal = samples[:kept, None].astype(np.int64) >> SHIFT
-        change = send_on_delta if self.code == "delta" else level_crossings
-        return events_of_changes(change(signal, self.threshold), times[:kept])
+        return self.changes(samples[:, None].astype(np.int64) >> SHIFT, times, self.threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from pathlib import Path
@@ -13,8 +14,7 @@ class Forked:
     """Stands in for the process of `neurochip.readers.hdf5.start_child`."""
 
     def __init__(self, path: Path, task: str, chunk_events: int) -> None:
-        import h5py  # noqa: F401  # once, here, instead of in every child
-
+        importlib.import_module("h5py")  # once, here, instead of in every child
         reading, writing = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # newer Pythons warn of threads; the child uses none

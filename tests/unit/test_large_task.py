@@ -101,7 +101,8 @@ def test_a_window_and_differences_of_time_are_kept(tmp_path, monkeypatch) -> Non
 
 
 def test_a_window_decides_the_steps_and_the_hash() -> None:
-    one = Recordings(*(np.array([value, value]) for value in (1, 1, 1)), np.array([10, 29]), np.array([0, 2]), np.array([0]), SIZE)  # fmt: skip # noqa: E501
+    ones = np.array([1, 1])
+    one = Recordings(ones, ones, ones, np.array([10, 29]), np.array([0, 2]), np.array([0]), SIZE)
     window = Recordings(one.x, one.y, one.p, one.t, one.offsets, one.labels, SIZE, (0, 39))
     rows = [np.diff(event_steps.bin_events(made, 4, "once", [0], 1).step_offsets).tolist() for made in (one, window)]
     assert rows == [[1, 0, 0, 1], [0, 1, 1, 0]]

@@ -315,6 +315,6 @@ def test_what_a_graph_of_ours_says_of_time_holds_unless_the_experiment_says_more
     noted = {"dt": DT / 2, "scheme": "exact", "reset": "subtract", "comparator": "ge"}
     graph = parsed(*small_chain(), noted)
     assert imported(graph, dt=None).steps == Steps(DT / 2, "exact", "subtract", "ge")
-    given = {"dt": DT, "scheme": "euler", "reset": "zero", "comparator": "gt"}
-    assert imported(graph, **given).steps == Steps(**given)  # type: ignore[arg-type]
+    given = imported(graph, dt=DT, scheme="euler", reset="zero", comparator="gt")
+    assert given.steps == Steps(DT, "euler", "zero", "gt")
     assert imported(parsed(*small_chain(), {"reset": "other", "dt": "soon"})).steps == Steps(DT, "euler", "zero", "gt")
