@@ -9,9 +9,12 @@ import json
 import math
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import jsonschema
+
+from neurochip.report import load_schema
 
 RULES = ("infer", "sltt-o", "ottt-o", "bptt-o", "ottt-a", "bptt")
 TOP_KEYS = {"schema", "experiment", "chip", "versions", "results"}
@@ -84,18 +87,8 @@ def main(folder: Path) -> int:
     if [(r.get("rule"), r.get("precision")) for r in results] != expected:
         problems.append(f"results are {[(r.get('rule'), r.get('precision')) for r in results]}, not {expected}")
     problems += [problem for result in results for problem in problems_of(result)]
-    schemas = [
-        path
-        for path in files("neurochip.report").iterdir()
-        if "report" in path.name and path.name.endswith(".schema.json")
-    ]
-    for schema in schemas:
-        import jsonschema
-
-        validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
-        problems += [
-            f"{schema.name}: {error.json_path}: {error.message[:200]}" for error in validator.iter_errors(report)
-        ]
+    validator = jsonschema.Draft202012Validator(load_schema())
+    problems += [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(report)]
     if not are_alike(reports[0].parent / "energy.svg", PICTURE):
         problems.append("README's picture is not the energy.svg of this run: copy it to docs/compare-energy.svg")
     for result in results:
@@ -103,7 +96,7 @@ def main(folder: Path) -> int:
         print(f"{result.get('rule'):10} {result.get('precision'):6} test accuracy {accuracy}")
     for problem in problems:
         print(problem)
-    print(f"report.json: {len(results)} results, {len(schemas)} schemas, {len(problems)} problems")
+    print(f"report.json: {len(results)} results, {len(problems)} problems")
     return 1 if problems else 0
 
 
