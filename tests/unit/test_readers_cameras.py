@@ -37,17 +37,25 @@ def assert_same(got: Events, expected: Events) -> None:
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name), err_msg=name)
 
 
+def recordings_of(path: Path, options: ReadOptions | None = None, notes: list[str] | None = None) -> list[RawRecording]:
+    """The items of a file of events, which are recordings and nothing else."""
+    items = list(read(path, options, notes))
+    recordings = [item for item in items if isinstance(item, RawRecording)]
+    assert len(recordings) == len(items)
+    return recordings
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_events_come_back_in_bounded_items_that_continue_one_sample(tmp_path: Path, name: str) -> None:
     events = some_events()
     if name == "aedat4":
         events = events._replace(t=events.t - events.t[0])
     path = written(tmp_path, WRITERS[name](events))
-    items = list(read(path, ReadOptions(chunk_events=7)))
+    items = recordings_of(path, ReadOptions(chunk_events=7))
     assert sniff(path).name == name
     assert_same(joined(items), events)
-    assert all(len(item.t) <= 7 for item in items)  # type: ignore[union-attr]
-    assert [item.continues for item in items] == [False] + [True] * (len(items) - 1)  # type: ignore[union-attr]
+    assert all(len(item.t) <= 7 for item in items)
+    assert [item.continues for item in items] == [False] + [True] * (len(items) - 1)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -134,13 +142,13 @@ def test_aedat2_layouts_follow_the_camera_in_the_header_or_the_argument(tmp_path
     text = true_formats.AEDAT2_TEXT + b"# AEChip: eu.seebetter.ini.chips.davis.Davis346red\r\n"
     path = written(tmp_path, text + body)
     notes: list[str] = []
-    (item,) = read(path, notes=notes)
-    assert item.sensor_size == (346, 260, 2)  # type: ignore[union-attr]
+    (item,) = recordings_of(path, notes=notes)
+    assert item.sensor_size == (346, 260, 2)
     got = joined([item])
     assert (got.x.tolist(), got.y.tolist(), got.p.tolist(), got.t.tolist()) == ([200, 4], [100, 3], [1, 0], [10, 13])
     assert "2 events that are no pixel events" in notes[0]
-    (told,) = read(path, ReadOptions(address_layout="davis240"))
-    assert told.sensor_size == (240, 180, 2)  # type: ignore[union-attr]
+    (told,) = recordings_of(path, ReadOptions(address_layout="davis240"))
+    assert told.sensor_size == (240, 180, 2)
     bare = written(tmp_path, true_formats.AEDAT2_TEXT + body)
     with pytest.raises(UserError, match=r"address 0x190c8800 is none of dvs128; address_layout must say"):
         list(read(bare))
@@ -164,8 +172,8 @@ def test_dat_of_version_1_has_narrower_fields(tmp_path: Path) -> None:
     events = some_events(side=200)
     for text in (b"% Data file\n% Version 1\n", b"% Data file\n"):
         path = written(tmp_path, true_formats.prophesee_dat(events, text, shifts=(9, 17)))
-        (item,) = read(path)
-        assert item.sensor_size is None  # type: ignore[union-attr]
+        (item,) = recordings_of(path)
+        assert item.sensor_size is None
         assert_same(joined([item]), events)
 
 
@@ -191,8 +199,8 @@ def test_aedat4_of_each_compression_reads_the_event_stream_alone(tmp_path: Path,
     start = 1_605_507_430_438_338  # the camera's clock is the calendar's
     events = some_events()
     path = written(tmp_path, true_formats.aedat4(events._replace(t=events.t + start), compression))
-    items = list(read(path))
-    assert items[0].sensor_size == (34, 34, 2)  # type: ignore[union-attr]
+    items = recordings_of(path)
+    assert items[0].sensor_size == (34, 34, 2)
     assert_same(joined(items), events._replace(t=events.t - events.t[0]))
 
 
