@@ -9,7 +9,7 @@ from typing import Any
 CHIP = 1  # pid
 STEPS, PHASES, FIRST_LAYER, FIRST_STALL = 1, 2, 10, 1000  # tid
 DELIVER_BESIDE = "deliver beside fire"
-DIGITS = 6  # of a time in us: ps
+DIGITS = 3  # of a time in us: ns, all that Perfetto keeps; it drops slices that overlap once rounded
 Event = dict[str, Any]
 
 

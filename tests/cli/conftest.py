@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from chromium_page import Browser, started
+from sweep_points_fixture import grid_points, summarised
 
 import neurochip
 from neurochip.cli import main
@@ -108,3 +110,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(finished: Path, folder: Path) -> Path:
     """A copy of it in the current folder."""
     return Path(shutil.copytree(finished, folder / "run"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser without a network for the tests of a file."""
+    with started() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a small sweep, with plots."""
+    from neurochip.report.sweep_page import page_text
+    from neurochip.report.sweep_plots import sweep_pictures
+
+    summary = summarised(grid_points())
+    path = tmp_path_factory.mktemp("sweep") / "sweep.html"
+    path.write_text(page_text(summary, sweep_pictures(summary)), encoding="utf-8")
+    return path

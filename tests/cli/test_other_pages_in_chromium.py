@@ -6,19 +6,16 @@ import copy
 import html
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
-from chromium_page import WIDTHS, Browser, check_alone, check_clean, check_readable, same, started
-from sweep_points_fixture import grid_points, summarised
+from chromium_page import WIDTHS, Browser, check_alone, check_clean, check_readable, same
+from sweep_points_fixture import grid_points
 
 from neurochip.cli.app import main
 from neurochip.report.comparison_page import comparison_html
-from neurochip.report.sweep_page import page_text
-from neurochip.report.sweep_plots import sweep_pictures
 from neurochip.run_commands import COMMANDS
 from neurochip.runs_compared import runs_compared
 from neurochip.sweep.table import rows_of
@@ -76,13 +73,6 @@ return [...document.querySelectorAll(".bars figure")].map(figure => [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
-    with started() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def runs(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A finished run, and one made of it with other numbers, other settings and a long name."""
     other = tmp_path_factory.mktemp("runs") / "the-same-network-with_eight_more_bits"
@@ -109,15 +99,6 @@ def compared(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tupl
         assert main(asked) == 0
     found: Json = json.loads((folder / "compared.json").read_text(encoding="utf-8"))
     return folder / "compared.html", found
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a sweep, with plots."""
-    summary = summarised(grid_points())
-    path = tmp_path_factory.mktemp("sweep") / "sweep.html"
-    path.write_text(page_text(summary, sweep_pictures(summary)), encoding="utf-8")
-    return path
 
 
 def shows(text: str, value: float | None, per: float) -> bool:

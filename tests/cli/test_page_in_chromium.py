@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium_page import WIDTHS, Browser, check_alone, check_clean, check_readable, same, started
+from chromium_page import WIDTHS, Browser, check_alone, check_clean, check_readable, same
 from sweep_points_fixture import grid_points, summarised
 
 from neurochip.report.html import report_page
@@ -69,25 +68,9 @@ return found;
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
-    with started() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def report(finished: Path) -> Json:
     read: Json = json.loads((finished / "report.json").read_text(encoding="utf-8"))
     return read
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small sweep, with plots."""
-    summary = summarised(grid_points())
-    path = tmp_path_factory.mktemp("sweep") / "sweep.html"
-    path.write_text(page_text(summary, sweep_pictures(summary)), encoding="utf-8")
-    return path
 
 
 def look_up(result: Json, keys: tuple[str, ...]) -> Any:

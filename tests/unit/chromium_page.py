@@ -202,22 +202,29 @@ def same(text: str, value: float) -> bool:
 
 
 @contextmanager
-def started() -> Iterator[Browser]:
-    """A browser without a network, with the logs that the checks need."""
+def driven(*switches: str) -> Iterator[Any]:
+    """The driver of a browser with more switches, with the logs that the checks need."""
     binary, driver_binary = chromium()
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
     options = ChromeOptions()
     options.binary_location = binary
-    for switch in SWITCHES:
+    for switch in (*SWITCHES, *switches):
         options.add_argument(switch)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=Service(executable_path=driver_binary))
     try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@contextmanager
+def started() -> Iterator[Browser]:
+    """A browser without a network."""
+    with driven() as driver:
         driver.execute_cdp_cmd("Network.enable", {})
         off = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
         driver.execute_cdp_cmd("Network.emulateNetworkConditions", off)
         yield Browser(driver)
-    finally:
-        driver.quit()
