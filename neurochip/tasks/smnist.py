@@ -12,7 +12,8 @@ Every spike comes twice, at 2 i and 2 i + 1 milliseconds. These are tonic's numb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from neurochip.encoding.encoded import Encoded
 from neurochip.errors import UserError
 from neurochip.tasks.published import Part, PublishedSet, load_published
-from neurochip.tasks.published_files import DataFile, Place
+from neurochip.tasks.published_files import DataFile, Place, Texts
 from neurochip.tasks.registry import Progress, TaskData, TaskSettings, register_task
 from neurochip.tasks.tonic_download import TonicSet
 
@@ -31,7 +32,8 @@ SIDE = 28
 TICK_US = 1000
 REPEATS = 2
 WINDOW_US = (0, SIDE * SIDE * REPEATS * TICK_US - 1)
-NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IMAGES = {"train-images-idx3-ubyte": "train", "t10k-images-idx3-ubyte": "test"}
+LABELS_OF = {name: name.replace("images-idx3", "labels-idx1") for name in IMAGES}
 
 
 def encode(pixels: NDArray[np.uint8]) -> Encoded:
@@ -52,38 +54,55 @@ def encode(pixels: NDArray[np.uint8]) -> Encoded:
 
 
 def place_of(parts: tuple[str, ...]) -> Place | None:
-    """The four files of MNIST, packed or not; a packed one beside an unpacked one is left to its reader."""
-    name = parts[-1].removesuffix(".gz")
-    return Place("test" if name.startswith("t10k") else "train") if name in NAMES else None
+    """The files of images, packed or not."""
+    split = IMAGES.get(parts[-1].removesuffix(".gz"))
+    return None if split is None else Place(split)
+
+
+def is_labels(name: str) -> bool:
+    """Whether a name is that of a file of labels, packed or not."""
+    return name.removesuffix(".gz") in LABELS_OF.values()
+
+
+def with_labels(files: list[DataFile], texts: Mapping[tuple[str, ...], Path], progress: Progress) -> list[DataFile]:
+    """Return the files of images, each with that of its labels.
+
+    Raises:
+        UserError: if that of the labels is not there.
+    """
+    found = []
+    for file in files:
+        *folder, name = file.parts
+        labels = LABELS_OF[name.removesuffix(".gz")]
+        there = [texts[*folder, one] for one in (labels, f"{labels}.gz") if (*folder, one) in texts]
+        if not there:
+            raise UserError(f"{file.name}: {labels}, which holds its labels, does not lie beside it")
+        found.append(replace(file, labels=there[0]))
+    return found
 
 
 def read_file(file: DataFile) -> Iterator[Part]:
-    """The images of a file in spikes; the labels are read with their images."""
+    """The images of a file in spikes."""
     from neurochip.readers.recording import RawImage, ReadOptions
     from neurochip.readers.registry import read
 
-    if "labels" in file.path.name or _is_packed_copy(file):
-        return
-    for item in read(file.path, ReadOptions(format="mnist-idx")):
+    for item in read(file.path, ReadOptions(format="mnist-idx", labels_path=file.labels)):
         if not isinstance(item, RawImage) or item.pixels.shape != (SIDE, SIDE):
-            raise UserError(f"{file.path}: holds no images of {SIDE} x {SIDE} pixels")
+            raise UserError(f"{file.name}: holds no images of {SIDE} x {SIDE} pixels")
         if file.split is None or not isinstance(item.label, int):
-            raise UserError(f"{file.path}: an image has no label")
+            raise UserError(f"{file.name}: an image has no label")
         yield Part(file.split, item.label, True, encode(item.pixels))
-
-
-def _is_packed_copy(file: DataFile) -> bool:
-    return file.path.suffix == ".gz" and file.path.with_suffix("").is_file()
 
 
 SET = PublishedSet(
     task="smnist",
-    layout=f"the four files {', '.join(NAMES)}, packed (.gz) or not",
+    layout=f"the four files {', '.join((*IMAGES, *LABELS_OF.values()))}, packed (.gz) or not",
     sensor_size=(N_NEURONS, 1, 1),
     place_of=place_of,
     read=read_file,
     tonic=TonicSet("SMNIST", "smnist", ({"train": True}, {"train": False})),
     window_us=WINDOW_US,
+    texts=Texts(is_labels, with_labels),
 )
 
 

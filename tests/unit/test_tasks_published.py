@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -125,6 +126,28 @@ def test_smnist_is_its_definition_and_what_tonic_makes(packed: bool, tmp_path: P
                 assert label == found[split][index].label
                 # tonic leaves both copies of a spike together, so that its times go back and forth.
                 assert sorted(zip(events["t"], events["x"], strict=True)) == slow_smnist(made[index])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_smnist_is_read_from_a_zip(packed: bool, tmp_path: Path, cache: Path) -> None:
+    loose, folder = tmp_path / "loose", tmp_path / "zipped"
+    images = published_trees.mnist(loose, packed)
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "mnist.zip", "w") as archive:
+        for file in sorted(loose.iterdir()):
+            archive.write(file, f"MNIST/raw/{file.name}")
+    load_task(settings("smnist", folder), tmp_path, 1)
+    for split, samples in samples_of(cache).items():
+        assert [sample.label for sample in samples] == [index % 2 + 7 for index in range(len(images[split]))]
+        for image, sample in zip(images[split], samples, strict=True):
+            assert [(t, x) for x, _y, _p, t in sample.rows] == slow_smnist(image)
+
+
+def test_smnist_without_its_labels_says_which_file_is_missing(tmp_path: Path, cache: Path) -> None:
+    published_trees.mnist(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte: t10k-labels-idx1-ubyte, .* does not lie beside it"):
+        load_task(settings("smnist", tmp_path), tmp_path, 1)
 
 
 def test_smnist_spans_the_whole_image_even_where_it_is_empty(tmp_path: Path, cache: Path) -> None:
