@@ -32,6 +32,14 @@ MAX_MESSAGE_BYTES = 2**30
 USES = frozenset({"sensor_size", "sort"})
 
 
+CHECKED_EVENTS = 1 << 20
+"""Events of a part that `check_readable` reads at a time."""
+
+
+class _DiedError(UserError):
+    """The process that reads a file ended, or was ended, before it said so."""
+
+
 class Message(NamedTuple):
     """What the child says: its kind and values, and arrays."""
 
@@ -81,6 +89,23 @@ def event_header(path: Path) -> tuple[tuple[int, int] | None, dict[str, Any]]:
     return (tuple(window) if window else None), texts
 
 
+def check_readable(path: Path) -> None:
+    """Read an HDF5 file once in a process of its own, before it is read in this one.
+
+    What the library says in words is left to who reads the file then.
+
+    Raises:
+        UserError: the process died of it, or did not end.
+    """
+    try:
+        for _ in _messages(path, "check", CHECKED_EVENTS):
+            pass
+    except _DiedError as error:
+        raise UserError(f"{path}: {error}") from None
+    except UserError:
+        return
+
+
 def layout(path: Path) -> str:
     """Return the name of the format of an HDF5 file, "" if it is none that is read."""
     return str(next(_messages(path, "sniff", 1)).meta["name"])
@@ -126,7 +151,7 @@ def _messages(path: Path, task: str, chunk_events: int) -> Iterator[Message]:
         while True:
             message = _received(child)
             if message is None:
-                raise UserError(_death(child.wait()))
+                raise _DiedError(_death(child.wait()))
             if message.meta["kind"] == "error":
                 raise UserError(message.meta["text"])
             if message.meta["kind"] == "end":

@@ -29,10 +29,10 @@ SHD_NAMES = ("spikes/times", "spikes/units", "labels")
 
 
 def serve(path: str, layout: str, chunk_events: int, out: BinaryIO) -> None:
-    """Write the messages of a file: `layout` is "sniff", "shd-h5" or "events-h5"; damage ends them with an error."""
+    """Write the messages of a file: `layout` is "sniff", "shd-h5", "events-h5" or "check"; damage ends them with an error."""
     import h5py
 
-    readers = {"sniff": _sniff, "shd-h5": _shd, "events-h5": _events}
+    readers = {"sniff": _sniff, "shd-h5": _shd, "events-h5": _events, "check": _check}
     try:
         with h5py.File(path, "r") as file:
             for meta, arrays in readers[layout](file, chunk_events):
@@ -106,6 +106,22 @@ def _events(file: Any, chunk_events: int) -> Iterator[Message]:
         group = _inside(file, split)
         if isinstance(group, h5py.Group) and _has(group, "offsets") and _has(group, "labels"):
             yield from _split(group, split, chunk_events)
+
+
+def _check(group: Any, chunk_events: int) -> Iterator[Message]:
+    """Read all attributes and data sets of a file; a message after every part says that it went well."""
+    import h5py
+
+    dict(group.attrs)
+    for name in group:
+        item = _inside(group, name)
+        if isinstance(item, h5py.Group):
+            yield from _check(item, chunk_events)
+        elif isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external:
+            parts = [()] if not item.shape else range(0, item.shape[0], chunk_events)
+            for start in parts:
+                part = item[start if start == () else slice(start, start + chunk_events)]
+                yield {"kind": "part", "entries": np.size(part)}, []
 
 
 def _texts(file: Any) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from neurochip.tasks.registry import Progress, TaskData, TaskSettings, register_
 def load(settings: TaskSettings, base_dir: Path, seed: int, progress: Progress) -> TaskData:
     """Load the splits `train`, `test` and, if present, `validation` of the file `task.path`."""
     from neurochip.event_file import read_text_attributes
+    from neurochip.readers.hdf5 import check_readable
 
     if not settings.path:
         raise UserError('task.path is missing; the task "events-h5" needs the name of an HDF5 event file')
     path = base_dir / Path(settings.path).expanduser()
     progress(f"{settings.name}: reading {path}")
+    if path.is_file():
+        check_readable(path)
     attributes = read_text_attributes(path)
     provenance = {
         "title": attributes.get("title", path.name),

@@ -25,6 +25,9 @@ def read_file(file: DataFile) -> Iterator[Part]:
     """The spoken digits of both splits in the order of the file; sequences of several digits are left out."""
     import h5py
 
+    from neurochip.readers.hdf5 import check_readable
+
+    check_readable(file.path)
     try:
         with h5py.File(file.path, "r") as opened:
             for split in ("train", "test"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from published_trees import settings
 from true_formats import joined, some_events, write_shd
 
 from neurochip.errors import UserError
 from neurochip.events import Recordings, write_recordings
-from neurochip.readers import RawRecording, ReadOptions, hdf5, read, sniff
+from neurochip.readers import RawRecording, ReadOptions, hdf5, hdf5_child, read, sniff
+from neurochip.tasks import load_task
 
 EVENTS = some_events()
 
@@ -165,3 +169,29 @@ def test_a_child_that_is_silent_too_long_is_ended(tmp_path: Path, monkeypatch: p
     with pytest.raises(UserError, match="the process that read it was ended by signal 9"):
         read(tmp_path / "data")
     assert time.monotonic() - start < 10
+
+
+def test_everything_in_a_file_is_read_before_a_task_reads_it(tmp_path: Path) -> None:
+    path, out = tmp_path / "data", io.BytesIO()
+    with h5py.File(path, "w") as file:
+        file["train/x"], file["train/deep/words"] = np.arange(7), np.array([b"one", b"two"])
+        file["one"], file["lists"] = 5, np.zeros((3, 4))
+    hdf5_child.serve(str(path), "check", 3, out)
+    out.seek(0)
+    entries = []
+    while (message := hdf5._message(out)) is not None:
+        entries.append(message.meta.get("entries", message.meta["kind"]))
+    assert entries == [12, 1, 2, 3, 3, 1, "end"]
+
+
+@pytest.mark.parametrize("task", ["events-h5", "ntidigits"])
+def test_a_file_that_the_library_dies_of_ends_no_run(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("events.h5" if task == "events-h5" else "n-tidigits.hdf5")
+    with h5py.File(path, "w") as file:
+        file["x"] = np.arange(3)
+    dies = [sys.executable, "-c", "import os; os.abort()"]
+    monkeypatch.setattr(hdf5, "start_child", lambda *_: subprocess.Popen(dies, stdout=subprocess.PIPE))
+    with pytest.raises(UserError, match=rf"{path.name}: damaged HDF5 file: the process that read it was ended by sig"):
+        load_task(settings(task, path if task == "events-h5" else tmp_path), tmp_path, 1)
