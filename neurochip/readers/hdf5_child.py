@@ -29,7 +29,10 @@ SHD_NAMES = ("spikes/times", "spikes/units", "labels")
 
 
 def serve(path: str, layout: str, chunk_events: int, out: BinaryIO) -> None:
-    """Write the messages of a file: `layout` is "sniff", "shd-h5", "events-h5" or "check"; damage ends them with an error."""
+    """Write the messages of a file; damage ends them with an error.
+
+    `layout` is "sniff", "shd-h5", "events-h5", or "check".
+    """
     import h5py
 
     readers = {"sniff": _sniff, "shd-h5": _shd, "events-h5": _events, "check": _check}
@@ -118,10 +121,11 @@ def _check(group: Any, chunk_events: int) -> Iterator[Message]:
         if isinstance(item, h5py.Group):
             yield from _check(item, chunk_events)
         elif isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external:
-            parts = [()] if not item.shape else range(0, item.shape[0], chunk_events)
-            for start in parts:
-                part = item[start if start == () else slice(start, start + chunk_events)]
-                yield {"kind": "part", "entries": np.size(part)}, []
+            if not item.shape:
+                yield {"kind": "part", "entries": np.size(item[()])}, []
+                continue
+            for start in range(0, item.shape[0], chunk_events):
+                yield {"kind": "part", "entries": np.size(item[start : start + chunk_events])}, []
 
 
 def _texts(file: Any) -> dict[str, Any]:
