@@ -52,6 +52,14 @@ def read_text_attributes(path: str | Path) -> dict[str, str]:
         return {key: value for key, value in file.attrs.items() if isinstance(value, str)}
 
 
+def read_class_names(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the labels 0, 1, ... that the root attribute `class_names` lists; none where it does not."""
+    with opened(path) as file:
+        listed = np.atleast_1d(file.attrs.get("class_names", []))
+        names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in listed]
+        return tuple(names) if all(isinstance(name, str) for name in names) else ()
+
+
 def read_recordings(path: str | Path, split: str, sensor_size: SensorSize | None = None) -> Recordings:
     """Read one split of an event file.
 

@@ -12,7 +12,7 @@ from neurochip.tasks.registry import Progress, TaskData, TaskSettings, register_
 @register_task("events-h5", "recordings from an HDF5 event file (task.path); format: docs/event-format.md")
 def load(settings: TaskSettings, base_dir: Path, seed: int, progress: Progress) -> TaskData:
     """Load the splits `train`, `test` and, if present, `validation` of the file `task.path`."""
-    from neurochip.event_file import read_text_attributes
+    from neurochip.event_file import read_class_names, read_text_attributes
     from neurochip.readers.hdf5 import check_readable
 
     if not settings.path:
@@ -27,6 +27,8 @@ def load(settings: TaskSettings, base_dir: Path, seed: int, progress: Progress) 
         "source": settings.path,
         "licence": attributes.get("licence", attributes.get("license", "not stated in the file")),
     }
+    if names := read_class_names(path):
+        provenance["class_names"] = ", ".join(names)
     return prepare_event_file(path, settings, seed, progress, provenance, str(path))
 
 

@@ -312,3 +312,13 @@ def test_listing_the_tasks_imports_no_data_library_and_every_task_has_a_manifest
     assert done.stdout.strip() == "[]"
     manifests = {path.stem for path in data_folder("datasets").glob("*.toml")}
     assert {info.name for info in list_tasks()} <= manifests
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(["cat", "dog", "eel"], "cat, dog, eel"), (None, None), ([1, 2], None)]
+)
+def test_the_names_of_the_classes_are_in_the_provenance(tmp_path, event_file, names, expected):
+    if names is not None:
+        with h5py.File(event_file, "r+") as file:
+            file.attrs["class_names"] = names
+    assert load_task(settings(), tmp_path, 1).provenance.get("class_names") == expected
