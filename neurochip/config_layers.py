@@ -43,14 +43,27 @@ class LeakyLayer(Table):
     """k of the leak λ = 1 − 2^−k; not with `leak_constant`."""
     leak_constant: Annotated[int, Field(ge=0, le=65536)] | None = Field(default=None, json_schema_extra=unit("1/65536"))
     """The leak λ as a constant; 65536: it does not leak."""
+    current_leak_shift: Annotated[int, Field(ge=1, le=15)] | None = Field(default=None, json_schema_extra=EXPONENT)
+    """k of the leak 1 − 2^−k of a synaptic current, into which events and biases then go; not with
+    `current_leak_constant`."""
+    current_leak_constant: Annotated[int, Field(ge=0, le=65536)] | None = Field(
+        default=None, json_schema_extra=unit("1/65536")
+    )
+    """The leak of a synaptic current as a constant."""
     bias: bool = True
     """Whether every output has a bias."""
 
     @model_validator(mode="after")
     def _one_leak(self) -> LeakyLayer:
-        if self.leak_shift is not None and self.leak_constant is not None:
-            raise ValueError("leak_shift and leak_constant exclude each other; give one of them")
+        for name in ("leak", "current_leak"):
+            if getattr(self, f"{name}_shift") is not None and getattr(self, f"{name}_constant") is not None:
+                raise ValueError(f"{name}_shift and {name}_constant exclude each other; give one of them")
         return self
+
+    @property
+    def has_current(self) -> bool:
+        """Whether its events go into a synaptic current."""
+        return self.current_leak_shift is not None or self.current_leak_constant is not None
 
 
 class SpikingLayer(LeakyLayer):
@@ -153,6 +166,15 @@ class ReadoutLayer(LeakyLayer):
     """The readout, one output per class: memoryless, or leaky if it has a leak."""
 
     kind: Literal["readout"]
+
+    @model_validator(mode="after")
+    def _current_into_a_leaky_readout(self) -> ReadoutLayer:
+        if self.has_current and self.leak_shift is None and not self.leak_constant:
+            raise ValueError(
+                "a readout with a synaptic current (current_leak_shift, current_leak_constant) needs leak_shift or "
+                "leak_constant > 0; without them its current alone is a leaky readout"
+            )
+        return self
 
 
 Layer = Annotated[

@@ -15,9 +15,10 @@ class NirTable(Table):
     `dt` is the step in the unit of the time constants of the file (seconds in practice); a graph of IF neurons alone
     needs none. `scheme`: "euler" takes alpha = 1 - dt/tau, "exact" exp(-dt/tau). `reset` and `comparator` ("gt": a
     neuron fires above its threshold, "ge": also at it) are those of the framework that trained it. What is left out is
-    taken from a file that neurochip wrote; else NIR's own definition holds, zero and gt. `synapse` "instant" drops the
-    filter of CubaLIF synapses and keeps their charge. `outputs` are the outputs of the graph that stand for the classes
-    of the task, in their order. A run writes `sha256`, the hash of the file.
+    taken from a file that neurochip wrote; else NIR's own definition holds, zero and gt. `synapse` "current" makes the
+    filter of CubaLIF synapses a synaptic current of the layer, "instant" drops it and keeps its charge. `outputs` are
+    the outputs of the graph that stand for the classes of the task, in their order. A run writes `sha256`, the hash of
+    the file.
     """
 
     file: Annotated[str, Field(min_length=1)]
@@ -25,6 +26,6 @@ class NirTable(Table):
     scheme: Literal["euler", "exact"] | None = None
     reset: Literal["subtract", "zero"] | None = None
     comparator: Literal["ge", "gt"] | None = None
-    synapse: Literal["refuse", "instant"] = "refuse"
+    synapse: Literal["current", "instant"] = "current"
     outputs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     sha256: str | None = None

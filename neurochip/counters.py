@@ -13,7 +13,7 @@ from dataclasses import dataclass
 CONTENTS: Mapping[str, str] = {
     "event_fifo": "input events and spikes on their way to a layer",
     "synapse": "weights and biases, L per word",
-    "neuron": "membrane potentials and readout sums, L per word",
+    "neuron": "membrane potentials, synaptic currents and readout sums, L per word",
     "trace": "presynaptic traces, M per word",
     "error": "surrogate codes, errors and learning signals, L per word",
     "gradient": "accumulated gradients, L per word",
@@ -35,8 +35,8 @@ STALLS: Mapping[str, str] = {
 STALL_CAUSES: tuple[str, ...] = tuple(STALLS)
 # The phases of a step and of a sample, in the order they are reported.
 PHASE_WORK: Mapping[str, str] = {
-    "deliver": "bias and input events into the membranes of a layer, and the sums of a readout",
-    "fire": "threshold, reset, leak and surrogate code of every neuron; the sums of the readout over the steps",
+    "deliver": "bias and input events into the membranes or synaptic currents of a layer, and the sums of a readout",
+    "fire": "synaptic current, threshold, reset, leak and surrogate code of neurons; sums of the readout over steps",
     "trace": "leak of the presynaptic traces, and the events of the step into them",
     "error": "softmax, and the learning signals back in space and, under unroll, in time",
     "update": "products of trace or event and learning signal, into weights or gradients",

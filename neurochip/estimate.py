@@ -22,7 +22,7 @@ from neurochip.microarch.interface import Gates
 from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import NamedNetwork
 from neurochip.network.resolve import Lanes, core_spec
-from neurochip.network.shape import Fracs, LayerShape, layer_shapes, leak_factor, sensor_map
+from neurochip.network.shape import NO_LEAK, Fracs, LayerShape, layer_shapes, leak_factor, sensor_map
 from neurochip.network.wiring import MapSize
 from neurochip.priced import PricedRule
 from neurochip.pricing import Pricer
@@ -269,11 +269,17 @@ def _fracs(
     for index, shape in enumerate(shapes):
         n_drawn = min(shape.n_in, MOST_TRACES)
         events = draw_events((n_samples, n_steps, n_drawn), rates[:, index], seed, index)
-        traces.append(_real_traces(events, leak_factor(shape.trace_leak)))
+        traces.append(_real_traces(events, shape))
     return assumed_fracs(experiment, shapes, [float(rate) for rate in rates.mean(axis=0)], traces, rules)
 
 
-def _real_traces(events: NDArray[np.bool_], leak: float) -> NDArray[np.float64]:
+def _real_traces(events: NDArray[Any], shape: LayerShape) -> NDArray[np.float64]:
+    """Traces of these events; with a synaptic current those of the second leak."""
+    traces = _decaying(events, leak_factor(shape.trace_leak))
+    return traces if shape.filter_leak == NO_LEAK else _decaying(traces, leak_factor(shape.filter_leak))
+
+
+def _decaying(events: NDArray[Any], leak: float) -> NDArray[np.float64]:
     value = np.zeros(events[:, 0].shape)
     traces = np.zeros(events.shape)
     for t in range(events.shape[1]):

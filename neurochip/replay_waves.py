@@ -86,11 +86,14 @@ def _note(changes: list[tuple[int, Any]], now: int, value: Any) -> None:
         changes.append((now, value))
 
 
-def number_in(machine: Any, content: str, layer: int, number: int) -> Look:
-    """Looks at one number of a region, 0 where its word was never written."""
+def number_in(machine: Any, content: str, layer: int, number: int, *, second: bool = False) -> Look:
+    """Looks at one number of a region (with `second` at what is paired with it), 0 where its word was never written."""
     region = machine.layout.region(content, layer)
     word, peek = region.word_of(number), region.space.peek
-    address, column = region.base + word, number - region.numbers(word).start
+    numbers = region.numbers(word)
+    address, column = region.base + word, number - numbers.start
+    if second:  # first ones of the columns of a word, then the second ones
+        column += numbers.stop - numbers.start
 
     def look() -> int:
         held = peek(address)
@@ -131,6 +134,9 @@ def _of_neuron(one: Replay, machine: Any, layer: int, index: int) -> list[Signal
         name = f"{'z' if is_readout else 'u'}_{index}"
         look = number_in(machine, "potential", layer, index)
         found.append(Signal(scope, name, bits, True, look, shape.frac_potential))
+        if shape.has_current:
+            look = number_in(machine, "potential", layer, index, second=True)
+            found.append(Signal(scope, f"i_{index}", bits, True, look, shape.frac_potential))
     if find("sum", layer) is not None:
         sum_bits = bits + (spec.n_steps - 1).bit_length()
         look = number_in(machine, "sum", layer, index)

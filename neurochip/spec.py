@@ -51,6 +51,13 @@ class LayerSpec(LayerGeometry):
     filter_leak_value: int = 0
     standardise_constant: int = 0  # C of semantics 3.8; 0: not standardised
     rate_boost: int = 0  # s - s[l], of layers whose events are scaled
+    current_leak_kind: str = LEAK_NONE  # leak of the synaptic current; "none": events go straight into u or z
+    current_leak_value: int = 0
+
+    @property
+    def has_current(self) -> bool:
+        """Whether events go into a synaptic current i, and i into u or z."""
+        return self.current_leak_kind != LEAK_NONE
 
     @property
     def standardise_shift(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurochip.errors import UserError
-from neurochip.spec import KINDS, NETWORK_INPUT, CoreSpec
+from neurochip.spec import KINDS, LEAK_CONSTANT, LEAK_NONE, NETWORK_INPUT, CoreSpec
 from neurochip.topology import Connection
 
 
@@ -42,6 +42,9 @@ def _check_shape(spec: CoreSpec, index: int) -> None:
             )
         if (conv.n_in, conv.n_out) != (layer.n_in, layer.n_out):
             raise UserError(f"layer {index} has {layer.n_in} x {layer.n_out}; its map has {conv.n_in} x {conv.n_out}")
+    memoryless = (layer.leak_kind, layer.leak_value) in ((LEAK_NONE, 0), (LEAK_CONSTANT, 0))
+    if layer.has_current and (layer.kind == "feedback" or (layer.kind == "readout" and memoryless)):
+        raise UserError(f"layer {index} has a synaptic current; allowed is that of neurons and leaky readouts")
     for connection in spec.connections(index):
         _check_connection(spec, index, connection)
 

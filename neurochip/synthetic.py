@@ -46,8 +46,8 @@ class Assumed:
             two: of all), and last the outputs of the readout with an error != 0.
         signal_words: words of `word_lanes` outputs of a hidden layer that hold all its signals; 1: they come anywhere.
         word_lanes: width of these words.
-        carried: `signal` are the carried errors delta != 0 of all neurons, as an unrolled rule records them; else the
-            errors that such a rule starts from.
+        carried: `signal` are the carried errors delta != 0 (with a synaptic current epsilon != 0) of all neurons, as an
+            unrolled rule records them; else the errors that such a rule starts from.
     """
 
     rate: Shares
@@ -218,7 +218,11 @@ def _chosen_words(
 
 
 def _carried(signal: Bitmap, layer: LayerSpec, spec: CoreSpec, seed: int, index: int) -> Bitmap:
-    """Where delta != 0: delta[t] = sat(leak(delta[t+1]) + g[t]) with g = 0 or +-CARRIED_ERROR_Q, sign drawn."""
+    """Where delta != 0: delta[t] = sat(leak(delta[t+1]) + g[t]) with g = 0 or +-CARRIED_ERROR_Q, sign drawn.
+
+    With a synaptic current where epsilon != 0: epsilon[t] = sat(current_leak(epsilon[t+1]) + delta[t]), from that
+    delta, so that an error is carried on by as many steps as both leaks let it.
+    """
     negative = _draw(signal.shape, np.full(spec.n_steps, 0.5), seed, _SIGN, index)
     amount = np.where(negative, -CARRIED_ERROR_Q, CARRIED_ERROR_Q).astype(np.int32) * signal
     carried = np.zeros_like(signal)
@@ -226,6 +230,8 @@ def _carried(signal: Bitmap, layer: LayerSpec, spec: CoreSpec, seed: int, index:
     for start in range(0, spec.n_steps, spec.window_steps):
         window = slice(start, start + spec.window_steps)
         delta = _decaying(amount[:, window][:, ::-1], layer.leak_kind, layer.leak_value, highest)
+        if layer.has_current:
+            delta = _decaying(delta, layer.current_leak_kind, layer.current_leak_value, highest)
         carried[:, window] = delta[:, ::-1] != 0
     return carried
 

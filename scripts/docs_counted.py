@@ -25,6 +25,7 @@ N_INPUTS, N_CLASSES = 512, 10
 # What is chosen otherwise than by default, and may be counted then: layers, settings.
 OPTIONS: Mapping[str, tuple[Sequence[Mapping[str, Any]], Sequence[str]]] = {
     "`leak_constant` of a layer": ([DENSE | {"leak_constant": 60000}, READOUT], ()),
+    "`current_leak_constant` of a layer": ([DENSE | {"current_leak_constant": 60000}, READOUT], ()),
     "a leaky readout": ([DENSE, READOUT | {"leak_shift": 3}], ()),
     "`precision.event.bits` > 1": ([DENSE, READOUT], ["precision.event.bits=4"]),
     "`precision.trace.gate` > 0": ([DENSE, READOUT], ["precision.trace.gate=1"]),

@@ -5,7 +5,8 @@
 Every case is a random LIF network with its events, weights and the gradient of the loss summed over the steps,
 (1 - alpha) CE + alpha MSE, on float64. A spike is H(u - theta) forward and psi(u - theta) backward. With reset_path
 "detached" the amount a reset removes, theta s or u s, is a constant of the graph. `autograd_vectors.json` holds chains
-of dense layers; `autograd_networks.json` has convolutions, pools, delays, sums, heads, windows and steps without loss.
+of dense layers; `autograd_networks.json` has convolutions, pools, delays, sums, heads, windows, steps without loss and
+synaptic currents, i = current i + W x + b, u = leak u + i.
 """
 
 from __future__ import annotations
@@ -127,9 +128,9 @@ def conv(shape: list[int], kernel: list[int], *inputs: list[dict[str, Any]], **f
     return {**lif(0, *inputs), **layer, **fields}
 
 
-def readout(*inputs: list[dict[str, Any]], leak: float = 0.0) -> dict[str, Any]:
+def readout(*inputs: list[dict[str, Any]], leak: float = 0.0, **fields: Any) -> dict[str, Any]:
     """A readout of three classes."""
-    return {**lif(3, *inputs), "kind": "readout", "leak": leak}
+    return {**lif(3, *inputs), "kind": "readout", "leak": leak, **fields}
 
 
 AVERAGE, SUM = ("avg", 2, 2), ("sum", 2, 2)
@@ -140,6 +141,10 @@ RECURRENT = [lif(6, [source(-1)], [source(0, delay=1)]), lif(5, [source(0)], [so
 RECURRENT += [readout([source(1)], leak=0.875)]
 MAPS = [conv([3, 6, 6], [3, 3], [source(-1)], padding=[1, 1]), conv([4, 2, 2], [2, 2], [source(0, AVERAGE)], gain=2.0)]
 BLOCKS = [*MAPS, lif(6, [source(1, cut=True)]), lif(5, [source(2)], leak=0.5), lif(5, [source(3, cut=True)])]
+CUBA = [lif(6, [source(-1)], current=0.625, gain=0.4), lif(5, [source(0)], leak=0.5, current=0.875, gain=0.4)]
+CUBA_LEAKY = [*CUBA, readout([source(1)], leak=0.875, current=0.75, gain=0.2)]
+CUBA_DELAYED = [lif(6, [source(-1)], [source(0, delay=1)], current=0.75, gain=0.4), RECURRENT[1]]
+CUBA_DELAYED += [readout([source(1)], leak=0.5, current=0.875, gain=0.3)]
 STRIDED = {"stride": [2, 1], "padding": [1, 0], "groups": 2}
 SAME = {"padding": [1, 1], "leak": 0.5}
 # name, [channels, height, width] of the input, layers, rule
@@ -167,6 +172,15 @@ NETWORKS: tuple[tuple[str, list[int], list[dict[str, Any]], dict[str, Any]], ...
     ("loss-steps", [5, 1, 1], RECURRENT, {"loss_start": 3, "update_every": 2, "mse_share": 0.1}),
     ("window-loss-steps-heads", [2, 6, 6], [*BLOCKS, readout([source(1)]), readout([source(3)]), readout([source(4)])],
      {"window": 4, "loss_start": 4}),
+    ("current", [5, 1, 1], [*CUBA, readout([source(1)])], {"mse_share": 0.25}),
+    ("current-exact", [5, 1, 1], CUBA_LEAKY, EXACT),
+    ("current-zero-exact", [5, 1, 1], [*CUBA, readout([source(1)])], EXACT | {"reset": "zero"}),
+    ("current-recurrent", [5, 1, 1], CUBA_DELAYED, {"reset": "zero", "loss_start": 3, "update_every": 2}),
+    ("current-recurrent-exact", [5, 1, 1], CUBA_DELAYED, EXACT | {"surrogate": "triangle"}),
+    ("current-maps", [2, 4, 4], [
+     conv([2, 4, 4], [3, 3], [source(-1), source(0, delay=1)], current=0.75, gain=0.4, **SAME),
+     conv([3, 2, 2], [1, 1], [source(0, AVERAGE)], current=0.5), readout([source(1)])], EXACT),
+    ("current-window", [5, 1, 1], CUBA_LEAKY, {"window": 3}),
 )  # fmt: skip
 
 
@@ -215,7 +229,7 @@ def layer_input(torch: Any, layer: dict[str, Any], now: dict[int, Any], before: 
 
 
 def layer_current(torch: Any, layer: dict[str, Any], weights: Any, x: Any) -> Any:
-    """What the input adds to u or z, as a map; rows of a kernel are ordered channel, row, column."""
+    """What the input adds to u, z or a current, as a map; rows of a kernel are ordered channel, row, column."""
     if layer["kind"] != "conv":
         return (x @ weights[:-1] + weights[-1]).reshape(layer["map"])
     groups, (height, width) = layer["groups"], layer["kernel"]
@@ -233,13 +247,12 @@ def network_autograd(case: dict[str, Any]) -> dict[str, Any]:
 
     spike = spike_function(torch, case["surrogate"])
     weights = [torch.tensor(rows, dtype=torch.float64, requires_grad=True) for rows in case["weights"]]
-    state = {index: zeros(layer["map"]) for index, layer in enumerate(case["layers"])}
-    now = {index: zeros(layer["map"]) for index, layer in enumerate(case["layers"])}
+    state, current, now = ({k: zeros(layer["map"]) for k, layer in enumerate(case["layers"])} for _ in range(3))
     target = torch.nn.functional.one_hot(torch.tensor(case["label"]), 3).to(torch.float64)
     loss, cross_entropy, z, readout_sum, spikes = 0.0, 0.0, zeros([3]), zeros([3]), [0] * len(weights)
     for step, events in enumerate(case["events"]):
         if case["window"] and step % case["window"] == 0:
-            state, now = ({key: x.detach() for key, x in each.items()} for each in (state, now))
+            state, current, now = ({key: x.detach() for key, x in each.items()} for each in (state, current, now))
         channels, height, width = case["shape"]
         frame = zeros([channels * height * width])
         for address, magnitude in events:
@@ -250,7 +263,9 @@ def network_autograd(case: dict[str, Any]) -> dict[str, Any]:
         has_loss = step + 1 >= case["loss_start"] and (step + 1) % case["update_every"] == 0
         for index, layer in enumerate(case["layers"]):
             x = layer_input(torch, layer, now, before)
-            u = layer["leak"] * state[index] + layer_current(torch, layer, weights[index], x)
+            # Without a current of its own, what comes is gone after the step.
+            current[index] = layer.get("current", 0.0) * current[index] + layer_current(torch, layer, weights[index], x)
+            u = layer["leak"] * state[index] + current[index]
             if layer["kind"] == "readout":
                 state[index], z = u, u.flatten()
                 ce = torch.nn.functional.cross_entropy(z, target)

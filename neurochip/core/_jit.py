@@ -66,6 +66,8 @@ def jit_inline(function: Function) -> Function:
     """Compile like `jit`, but as a part of its only caller.
 
     A kernel is optimised once more with each kernel above it, so a long chain of calls would take minutes to compile.
+    A call that is left also copies every field of every array that it is given to the stack, hundreds of words for a
+    layout, state and scratch: in the loop over steps that can cost as much as the work of a layer.
     """
     return _compiled(function, inline="always")
 

@@ -6,14 +6,12 @@ import numpy as np
 
 from neurochip.activity import FIELD_INDEX
 from neurochip.core._jit import jit, jit_inline
+from neurochip.core.carry import carry_hidden, readout_signals
 from neurochip.core.columns import (
     CARRIES_ERROR,
     CONV,
     CREDIT,
     CREDIT_UNROLL,
-    DELTA_HIGH,
-    DELTA_LOW,
-    ERROR_AT,
     ERROR_HIGH,
     ERROR_LOW,
     ERROR_NEAREST,
@@ -26,9 +24,6 @@ from neurochip.core.columns import (
     INPUT_AT,
     KIND,
     LAYERS,
-    LEAK,
-    LEAK_IS_NONE,
-    LEAK_VALUE,
     LEARNS,
     LINK_CONNECTION,
     LINK_LAYER,
@@ -45,13 +40,10 @@ from neurochip.core.columns import (
     READOUT,
     RECURRENT,
     RECURRENT_SHIFT,
-    RESET_EXACT,
-    RESET_PATH_SHIFT,
     SIGNAL_AT,
     STRIDE,
     SURROGATE_BITS,
     SYNAPSE_LANES,
-    THRESHOLD,
     WEIGHT_AT,
     WIDE_DOT,
     WIDTH,
@@ -69,7 +61,6 @@ from neurochip.rules.spatial.routed import (
     signals_from_one,
     signals_from_sums,
 )
-from neurochip.rules.temporal.unroll import carry_error, carry_readout_error
 from neurochip.rules.update.accumulate import count_words
 
 _SIGNAL_NONZERO, _SIGNAL_WORDS = FIELD_INDEX["signal_nonzero"], FIELD_INDEX["signal_words"]
@@ -77,8 +68,7 @@ _SIGNAL_STEPS = FIELD_INDEX["signal_steps"]
 _ALL_TAP_WORDS, _ALL_TAP_PRODUCTS = FIELD_INDEX["all_tap_words"], FIELD_INDEX["all_tap_products"]
 _PSI_ROWS, _PSI_TAPS, _ERROR_ROWS = FIELD_INDEX["psi_rows"], FIELD_INDEX["psi_taps"], FIELD_INDEX["error_rows"]
 _ERROR_WORDS, _ERROR_PRODUCTS = FIELD_INDEX["error_words"], FIELD_INDEX["error_products"]
-_SAT_ERROR, _SAT_DELTA = FIELD_INDEX["sat_error"], FIELD_INDEX["sat_delta"]
-_UNDERFLOW = FIELD_INDEX["underflow_error"]
+_SAT_ERROR, _UNDERFLOW = FIELD_INDEX["sat_error"], FIELD_INDEX["underflow_error"]
 
 
 @jit
@@ -100,26 +90,6 @@ def signal_range(layer):
     """Where the signal of the outputs of a layer begins and ends; of feedback that of its readout."""
     width = layer[STRIDE] if layer[KIND] == FEEDBACK else layer[WIDTH]
     return layer[SIGNAL_AT], layer[SIGNAL_AT] + width
-
-
-@jit
-def readout_signals(slot, layout, state, history, totals):
-    """Signals of all readouts: e, under unroll delta."""
-    constants = layout.constants
-    unroll = constants[CREDIT] == CREDIT_UNROLL
-    for index in range(constants[LAYERS]):
-        layer = layout.layers[index]
-        if layer[KIND] != READOUT:
-            continue
-        n_out, at, out = layer[N_OUT], layer[ERROR_AT], layer[OUTPUT_AT]
-        signal, e = state.signal[out : out + n_out], history.readout_error[slot, at : at + n_out]
-        if unroll and layer[LEAK] != LEAK_IS_NONE:
-            totals[index, _SAT_DELTA] += carry_readout_error(
-                signal, e, layer[LEAK], layer[LEAK_VALUE], constants[DELTA_LOW], constants[DELTA_HIGH]
-            )
-        else:
-            for c in range(n_out):
-                signal[c] = e[c]
 
 
 @jit
@@ -175,7 +145,7 @@ def add_sums(number, shift, layer, layout, nearest, scratch):
 
 @jit_inline
 def add_delayed(index, slot, layout, state, history, scratch, nearest, counts):
-    """The term of a recurrent layer from its own carried error of the next step."""
+    """The term of a recurrent layer from its own signal of the next step."""
     layer = layout.layers[index]
     out, width, n_in, number = layer[OUTPUT_AT], layer[WIDTH], layer[N_IN], layer[RECURRENT]
     count_signals(index, layout, state, scratch)
@@ -264,7 +234,7 @@ def fused_error(index, slot, layout, state, history, scratch, totals, d, g):
 
 @jit_inline
 def hidden_signal(index, slot, layout, state, history, scratch, totals):
-    """The signal of a hidden layer: g, under unroll delta."""
+    """The signal of a hidden layer: g, carried under unroll."""
     layer, constants = layout.layers[index], layout.constants
     unroll = constants[CREDIT] == CREDIT_UNROLL
     out = layer[OUTPUT_AT]
@@ -276,11 +246,7 @@ def hidden_signal(index, slot, layout, state, history, scratch, totals):
     else:
         routed_error(index, slot, layout, state, history, scratch, totals[index], d, g)
     if unroll:
-        totals[index, _SAT_DELTA] += carry_error(
-            signal, g, history.psi[slot, out:stop], layer[LEAK], layer[LEAK_VALUE], constants[RESET_EXACT] != 0,
-            layer[THRESHOLD], layer[RESET_PATH_SHIFT], constants[ERROR_NEAREST] != 0, constants[DELTA_LOW],
-            constants[DELTA_HIGH],
-        )  # fmt: skip
+        carry_hidden(layer, constants, state, g, history.psi[slot, out:stop], totals[index])
 
 
 @jit

@@ -175,7 +175,7 @@ def accumulate_products(gradients, products, layer, constants, changed):
     return saturations
 
 
-@jit
+@jit_inline
 def change_dense(index, slot, t, layout, state, history, scratch, counts):
     """Update or accumulate one dense layer: rows ascending, bias row last."""
     layer, constants = layout.layers[index], layout.constants

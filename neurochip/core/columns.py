@@ -22,7 +22,9 @@ FIRST_CONNECTION, N_CONNECTIONS, IS_DIRECT, BINARY_EVENTS = 41, 42, 43, 44
 FIRST_LINK, N_LINKS, FUSED, GIVES_ERROR, RECURRENT, RECURRENT_SHIFT = 45, 46, 47, 48, 49, 50
 # Standardisation: C, 0 where there is none, and p.
 STANDARDISE_CONSTANT, STANDARDISE_SHIFT = 51, 52
-N_LAYER_COLUMNS = 53
+# Synaptic current: its leak, LEAK_IS_NONE where events go straight into u or z.
+CURRENT_LEAK, CURRENT_LEAK_VALUE = 53, 54
+N_LAYER_COLUMNS = 55
 
 # Columns of the connection table. A source is a layer; the input of the network has slot 0, layer l slot l + 1.
 SOURCE_SLOT, DELAY, EVENTS_AT, MAP_AT, FIRST_RUN, N_RUNS, CARRIES_ERROR, PSI_AT = 0, 1, 2, 3, 4, 5, 6, 7

@@ -64,6 +64,18 @@ def clamp(u, low, high):
 
 
 @jit
+def add_current(u, current, low, high):
+    """u <- sat(u + i), both inside [low, high] of at most 31 bits, so the sum fits 32; returns the saturations."""
+    saturations = np.int32(0)
+    for j in range(u.shape[0]):
+        exact = np.int32(u[j] + current[j])
+        kept = max(low, min(high, exact))
+        saturations = np.int32(saturations + np.int32(kept != exact))
+        u[j] = kept
+    return saturations
+
+
+@jit
 def deliver_events(u, weights, stride, addresses, magnitudes, binary, shift, low, high):
     """Add the rows of all events, ascending, saturating at every add; returns the saturations.
 

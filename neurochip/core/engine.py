@@ -13,7 +13,7 @@ from neurochip.core import columns as col
 from neurochip.core.layout import build_layout
 from neurochip.core.pass_kernel import run_pass
 from neurochip.core.routes import network_inputs
-from neurochip.core.state import Events, Output, Probes, new_history, new_scratch, new_state
+from neurochip.core.state import Events, Output, Probes, has_currents, new_history, new_scratch, new_state
 from neurochip.errors import UserError
 from neurochip.spec import CoreSpec
 
@@ -133,9 +133,16 @@ class Engine:
         rows = len(probe) * self.spec.n_steps
         total_in = int(self.layout.constants[col.TOTAL_IN])
         total_out = int(self.layout.constants[col.TOTAL_OUT])
-        outputs = [np.zeros((rows, total_out), dtype=np.int32) for _ in range(5)]
+        currents = (rows, total_out) if has_currents(self.layout) else (0, 0)
         return Probes(
-            slot_of, outputs[0], outputs[1], outputs[2], np.zeros((rows, total_in), dtype=np.int32), *outputs[3:]
+            slot_of=slot_of,
+            potential=np.zeros((rows, total_out), dtype=np.int32),
+            current=np.zeros(currents, dtype=np.int32),
+            spike=np.zeros((rows, total_out), dtype=np.int32),
+            psi=np.zeros((rows, total_out), dtype=np.int32),
+            trace=np.zeros((rows, total_in), dtype=np.int32),
+            error=np.zeros((rows, total_out), dtype=np.int32),
+            signal=np.zeros((rows, total_out), dtype=np.int32),
         )
 
     def _named_probes(self, probes: Probes, learn: bool) -> dict[str, NDArray[np.int32]]:
@@ -147,6 +154,8 @@ class Engine:
             keep: dict[str, NDArray[np.int32]] = {}
             if row[col.RUNS_ALWAYS] or (learn and layer.kind == "readout"):
                 keep["potential"] = self._outputs(probes.potential, index)
+                if layer.has_current:
+                    keep["current"] = self._outputs(probes.current, index)
             if layer.is_hidden:
                 keep["spike"] = self._outputs(probes.spike, index)
             if learn and layer.kind != "feedback":

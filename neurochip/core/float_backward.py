@@ -7,6 +7,7 @@ from neurochip.core.float_grid import DELTA, ERROR, ERROR_NEAREST, GRADIENT, TRA
 from neurochip.core.float_maps import add_map_outer, add_map_outer_trace, map_product
 from neurochip.core.float_quantise import (
     apply_on_grid,
+    carry_current_on_grid,
     carry_on_grid,
     finish_step,
     follow_on_grid,
@@ -15,13 +16,14 @@ from neurochip.core.float_quantise import (
     weight_range,
 )
 from neurochip.core.float_rows import add_bias_outer, add_outer, add_outer_trace, clear, product
-from neurochip.core.float_state import BACK, FORMED, MEMO, POTENTIAL, PSI, SIGNAL, SINCE_APPLY, State
+from neurochip.core.float_state import BACK, CARRIED, FORMED, MEMO, POTENTIAL, PSI, SIGNAL, SINCE_APPLY, State
 from neurochip.core.float_tables import (
     APPLY_DEFERRED,
     BIAS_TRACE,
     COLUMNS,
     CONSUMER,
     CONV,
+    CURRENT_LEAK,
     ERROR_DELAY,
     ERROR_MAP_AT,
     ERRORS_AT,
@@ -31,6 +33,7 @@ from neurochip.core.float_tables import (
     FEEDBACK,
     FILTER_LEAK,
     HAS_BIAS,
+    HAS_CURRENT,
     HAS_FILTER,
     INPUT_AT,
     KEEPS_TRACE,
@@ -112,13 +115,25 @@ def carry_errors(net: Network, rule: Rule, state: State, t: int, layer: int) -> 
     """delta[t] = g[t] + leak delta[t+1] du_after/du, with du_after/du = 1 if the reset path is detached."""
     size, real = net.sizes[layer], net.reals[layer]
     reset_exact = rule.reset_exact and size[KIND] != READOUT
+    source = CARRIED if size[HAS_CURRENT] else SIGNAL
     for k in range(size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]):
-        carried = real[LEAK] * state.history[SIGNAL, t + 1, k]
+        carried = real[LEAK] * state.history[source, t + 1, k]
         if reset_exact and size[RESET_ZERO]:
             silent = 0.0 if state.history[POTENTIAL, t, k] >= real[THRESHOLD] else 1.0
             carried *= silent - state.history[POTENTIAL, t, k] * state.history[PSI, t, k]
         elif reset_exact:
             carried *= 1.0 - real[THRESHOLD] * state.history[PSI, t, k]
+        if abs(carried) >= real[STATE_FLOOR]:
+            state.history[SIGNAL, t, k] += carried
+
+
+@jit
+def carry_current(net: Network, state: State, t: int, end: int, layer: int) -> None:
+    """epsilon[t] = delta[t] + current_leak epsilon[t+1], the error of i; it becomes the signal, delta is kept."""
+    size, real = net.sizes[layer], net.reals[layer]
+    for k in range(size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]):
+        state.history[CARRIED, t, k] = state.history[SIGNAL, t, k]
+        carried = real[CURRENT_LEAK] * state.history[SIGNAL, t + 1, k] if t + 1 < end else 0.0
         if abs(carried) >= real[STATE_FLOOR]:
             state.history[SIGNAL, t, k] += carried
 
@@ -145,6 +160,11 @@ def backward_step(net: Network, rule: Rule, state: State, t: int, end: int) -> N
             carry_on_grid(net, rule, state, t, end, layer)
         elif t + 1 < end:
             carry_errors(net, rule, state, t, layer)
+        if net.sizes[layer, HAS_CURRENT]:
+            if net.grid.on[DELTA]:
+                carry_current_on_grid(net, state, t, end, layer)
+            else:
+                carry_current(net, state, t, end, layer)
 
 
 @jit

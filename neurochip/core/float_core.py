@@ -32,8 +32,8 @@ class FloatRun:
         losses: float64 [n], cross-entropy of the last layer averaged over the steps that have a loss.
         spikes_per_layer: int64 [layers], output spikes summed over samples and steps (0 where there are no neurons).
         events_per_layer: int64 [layers], input events that reach each layer, summed over samples and steps.
-        probes: name -> array [probed samples, T, width]: "potential/l", "spike/l" and, while learning, "psi/l",
-            "trace/l", "d/l", "signal/l", each for the layers l that have it.
+        probes: name -> array [probed samples, T, width]: "potential/l", "current/l", "spike/l" and, while learning,
+            "psi/l", "trace/l", "d/l", "signal/l", each for the layers l that have it.
     """
 
     predictions: NDArray[np.int64]

@@ -9,18 +9,20 @@ from neurochip.core.float_grid import ERROR, MEMBRANE, READOUT_SUM, SURROGATE, T
 from neurochip.core.float_maps import add_map_rows
 from neurochip.core.float_quantise import error_from_tables, leak_on_grid, snap, surrogate_from_table, trace_on_grid
 from neurochip.core.float_rows import add_bias, add_rows, clear, leak_into
-from neurochip.core.float_state import POTENTIAL, PSI, SIGNAL, Events, State
+from neurochip.core.float_state import CURRENT, POTENTIAL, PSI, SIGNAL, Events, State
 from neurochip.core.float_tables import (
     CONNECTIONS_AT,
     CONNECTIONS_END,
     CONV,
     CREDIT_NONE,
+    CURRENT_LEAK,
     DELAY,
     EVENT_AT,
     EVENT_SCALE,
     FEEDBACK,
     FILTER_LEAK,
     HAS_BIAS,
+    HAS_CURRENT,
     HAS_FILTER,
     INPUT_AT,
     KEEPS_TRACE,
@@ -134,25 +136,51 @@ def update_trace(net: Network, state: State, t: int, layer: int) -> None:
 
 
 @jit
-def forward_layer(net: Network, rule: Rule, state: State, t: int, layer: int) -> None:
-    """Phases 1 to 3 of one layer at step t."""
+def decay(net: Network, out: Array, values: Array, leak: float, signal: int, layer: int) -> None:
+    """out_j = leak values_j, of potentials and currents."""
+    if net.grid.on[signal]:
+        leak_on_grid(out, values, leak, net.grid.units[layer, signal])
+    else:
+        leak_into(out, values, leak, net.reals[layer, STATE_FLOOR])
+
+
+@jit
+def deliver(net: Network, state: State, t: int, layer: int, signal: int) -> None:
+    """u = leak u + b + W m; with a synaptic current i = current_leak i + b + W m, then u = leak u + i."""
     size, real, shape = net.sizes[layer], net.reals[layer], net.shapes[layer]
     low, high = size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]
     start, end = size[EVENT_AT], size[EVENT_AT] + state.n_arrived[t, layer]
-    u, residual = state.history[POTENTIAL, t, low:high], state.residual[low:high]
-    signal = READOUT_SUM if size[KIND] == READOUT else MEMBRANE
-    if net.grid.on[signal]:
-        leak_on_grid(u, residual, real[LEAK], net.grid.units[layer, signal])
-    else:
-        leak_into(u, residual, real[LEAK], real[STATE_FLOOR])
+    u = target = state.history[POTENTIAL, t, low:high]
+    decay(net, u, state.residual[low:high], real[LEAK], signal, layer)
+    if size[HAS_CURRENT]:
+        target = state.history[CURRENT, t, low:high]
+        if t == 0:
+            clear(target)
+        else:
+            decay(net, target, state.history[CURRENT, t - 1, low:high], real[CURRENT_LEAK], signal, layer)
     if size[HAS_BIAS]:
-        add_bias(u, net.weights, size, shape)
+        add_bias(target, net.weights, size, shape)
+    addresses, values = state.arrived[t, start:end], state.values[t, start:end]
     if size[KIND] == CONV:
-        add_map_rows(u, net.weights, size, shape, state.taps, state.arrived[t, start:end], state.values[t, start:end])
+        add_map_rows(target, net.weights, size, shape, state.taps, addresses, values)
     else:
-        add_rows(u, net.weights, size[WEIGHT_AT], state.arrived[t, start:end], state.values[t, start:end])
+        add_rows(target, net.weights, size[WEIGHT_AT], addresses, values)
     if net.grid.on[signal]:
-        snap(u, net.grid, signal, layer)
+        snap(target, net.grid, signal, layer)
+    if size[HAS_CURRENT]:
+        for j in range(u.size):
+            u[j] += target[j]
+        if net.grid.on[signal]:
+            snap(u, net.grid, signal, layer)
+
+
+@jit
+def forward_layer(net: Network, rule: Rule, state: State, t: int, layer: int) -> None:
+    """Phases 1 to 3 of one layer at step t."""
+    size, real = net.sizes[layer], net.reals[layer]
+    low, high = size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]
+    u, residual = state.history[POTENTIAL, t, low:high], state.residual[low:high]
+    deliver(net, state, t, layer, READOUT_SUM if size[KIND] == READOUT else MEMBRANE)
     if size[KIND] != READOUT:
         state.n_spikes[t, layer] = fire(u, residual, state.spikes[t], low, real[THRESHOLD], size[RESET_ZERO])
         if rule.credit != CREDIT_NONE:
@@ -186,6 +214,8 @@ def forward_step(
         if kind == FEEDBACK or (rule.credit == CREDIT_NONE and kind == READOUT and layer < n_layers - 1):
             clear(z)
             clear(error)
+            if net.sizes[layer, HAS_CURRENT]:
+                clear(state.history[CURRENT, t, low:high])
             continue
         forward_layer(net, rule, state, t, layer)
         if kind == READOUT and has_loss:

@@ -15,8 +15,6 @@ from neurochip.core.float_grid import (
     ERROR_NEAREST,
     GRADIENT,
     MSE_SHARE,
-    STANDARDISE_CONSTANT,
-    STANDARDISE_SHIFT,
     TRACE,
     UPDATE_SHIFT,
     WEIGHT,
@@ -24,18 +22,19 @@ from neurochip.core.float_grid import (
     Grid,
 )
 from neurochip.core.float_rows import clear
-from neurochip.core.float_state import BACK, PSI, SIGNAL, State
+from neurochip.core.float_state import BACK, CARRIED, PSI, SIGNAL, State
 from neurochip.core.float_tables import (
     COLUMNS,
+    CURRENT_LEAK,
     EVENT_AT,
     FILTER_LEAK,
+    HAS_CURRENT,
     HAS_FILTER,
     INPUT_AT,
     KIND,
     LEAK,
     N_IN,
     N_OUT,
-    N_ROWS,
     OUTPUT_AT,
     READOUT,
     THRESHOLD,
@@ -45,10 +44,8 @@ from neurochip.core.float_tables import (
     Network,
     Rule,
 )
-from neurochip.core.standardise import integer_square_root
 from neurochip.rules.update.immediate import advance
 
-MAX_FACTOR = (1 << 31) - 1  # F of semantics 3.8
 MAX_SQUARED_ERROR_CODE = 2.0**40  # an error of this size saturates at any share; what is larger would not fit 64 bits
 
 
@@ -174,12 +171,24 @@ def carry_on_grid(net: Network, rule: Rule, state: State, t: int, end: int, laye
     if is_readout and real[LEAK] == 0:
         return  # e itself
     unit, low, high = grid.units[layer, DELTA], grid.low[DELTA], grid.high[DELTA]
+    source = CARRIED if size[HAS_CURRENT] else SIGNAL
     for k in range(size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]):
-        carried = leaked(state.history[SIGNAL, t + 1, k] * unit, real[LEAK]) if t + 1 < end else 0.0
+        carried = leaked(state.history[source, t + 1, k] * unit, real[LEAK]) if t + 1 < end else 0.0
         x = carried + state.history[SIGNAL, t, k] * unit
         if rule.reset_exact and not is_readout:
             x -= rounded(real[THRESHOLD] * state.history[PSI, t, k] * carried, is_nearest)
         state.history[SIGNAL, t, k] = clamped(rounded(x, is_nearest), low, high) / unit
+
+
+@jit
+def carry_current_on_grid(net: Network, state: State, t: int, end: int, layer: int) -> None:
+    """epsilon[t] = sat(current_leak(epsilon[t+1]) + delta[t]), the signal; delta, on the grid already, is kept."""
+    size, grid, leak = net.sizes[layer], net.grid, net.reals[layer, CURRENT_LEAK]
+    unit, low, high = grid.units[layer, DELTA], grid.low[DELTA], grid.high[DELTA]
+    for k in range(size[OUTPUT_AT], size[OUTPUT_AT] + size[N_OUT]):
+        state.history[CARRIED, t, k] = state.history[SIGNAL, t, k]
+        carried = leaked(state.history[SIGNAL, t + 1, k] * unit, leak) if t + 1 < end else 0.0
+        state.history[SIGNAL, t, k] = clamped(carried + state.history[SIGNAL, t, k] * unit, low, high) / unit
 
 
 @jit
@@ -264,31 +273,6 @@ def apply_on_grid(net: Network, layer: int, rate: float, steps: Array) -> None:
                 for k in range(weights.size):
                     x = np.floor(weights[k] * unit - scale * changes[k] + random_share(registers[k], shift))
                     weights[k] = clamped(x, low, high) * code
-
-
-@jit
-def standardise_on_grid(net: Network, layer: int) -> None:
-    """W = sat(round((K W - S1) F, p)) column by column in whole numbers (semantics 3.8)."""
-    grid, start = net.grid, net.sizes[layer, WEIGHT_AT]
-    n, n_rows = net.sizes[layer, COLUMNS], net.sizes[layer, N_ROWS]
-    constant, shift = grid.shifts[layer, STANDARDISE_CONSTANT], grid.shifts[layer, STANDARDISE_SHIFT]
-    unit, half = grid.units[layer, WEIGHT], np.int64(1) << (shift - 1)
-    for j in range(n):
-        total = squares = np.int64(0)
-        for r in range(n_rows):
-            code = np.int64(net.weights[start + r * n + j] * unit)
-            total += code
-            squares += code * code
-        root = integer_square_root(n_rows * squares - total * total)
-        if root == 0:
-            continue
-        factor = min(MAX_FACTOR, constant // root)
-        for r in range(n_rows):
-            k = start + r * n + j
-            product = (n_rows * np.int64(net.weights[k] * unit) - total) * factor
-            magnitude = (abs(product) + half) >> shift
-            code = magnitude if product >= 0 else -magnitude
-            net.weights[k] = clamped(float(code), grid.low[WEIGHT], grid.high[WEIGHT]) / unit
 
 
 @jit

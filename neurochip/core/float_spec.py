@@ -41,6 +41,7 @@ class FloatLayerSpec(LayerGeometry):
         gain: g of standardised weights (semantics 3.8); 0: they are not standardised.
         rate_scale: factor of the rate of this layer, 2**(s - s[l]).
         bias_trace: whether p of the bias rows is the trace of an event in every step, where inputs have a trace.
+        current_leak: lambda of the synaptic current; None: events go straight into u or z.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class FloatLayerSpec(LayerGeometry):
     gain: float = 0.0
     rate_scale: float = 1.0
     bias_trace: bool = False
+    current_leak: float | None = None
 
     @property
     def state_leak(self) -> float:
@@ -184,8 +186,12 @@ class FloatSpec:
                 raise UserError(f"layer {index} is {layer.kind!r}; allowed are {', '.join(KINDS)}, conv with a shape")
             if layer.reset not in RESETS:
                 raise UserError(f"reset = {layer.reset!r} of layer {index} is not one of {', '.join(RESETS)}")
-            if not all(0.0 <= leak <= 1.0 for leak in (layer.state_leak, layer.trace_leak, layer.trace_filter or 0.0)):
-                raise UserError(f"leak, trace_leak and trace_filter of layer {index} must be 0 to 1")
+            second = layer.trace_filter or 0.0, layer.current_leak or 0.0
+            if not all(0.0 <= leak <= 1.0 for leak in (layer.state_leak, layer.trace_leak, *second)):
+                raise UserError(f"leak, trace_leak, trace_filter and current_leak of layer {index} must be 0 to 1")
+            memoryless = layer.kind == "feedback" or (layer.kind == "readout" and layer.state_leak == 0.0)
+            if layer.current_leak is not None and memoryless:
+                raise UserError(f"layer {index} has a synaptic current; allowed is that of neurons and leaky readouts")
             if layer.conv is not None and (layer.conv.n_in, layer.conv.n_out) != (layer.n_in, layer.n_out):
                 raise UserError(f"layer {index} is {layer.n_in} x {layer.n_out}, its map is not")
             if layer.kind == "readout" and layer.n_out != self.layers[-1].n_out:

@@ -11,8 +11,9 @@ from neurochip.core.float_spec import FloatSpec
 from neurochip.core.float_tables import INPUT_AT, KEEPS_TRACE, OUTPUT_AT, Array, Network
 from neurochip.events import EventDataset
 
-# First axis of State.history: u before the reset (z of a readout), psi, d, and g (e of a readout, or delta).
-POTENTIAL, PSI, BACK, SIGNAL = range(4)
+# First axis of State.history: u before the reset (z of a readout), psi, d, and g (e of a readout, or delta). With a
+# synaptic current the signal is epsilon, and i and delta stand behind; without any in the network they are not there.
+POTENTIAL, PSI, BACK, SIGNAL, CURRENT, CARRIED = range(6)
 # Entries of State.counters: number of the current memo, steps that formed gradients in this sample, steps since the
 # last apply, learned samples since the last standardisation.
 MEMO, FORMED, SINCE_APPLY, SINCE_STANDARDISE = range(4)
@@ -33,7 +34,7 @@ class State(NamedTuple):
     residual: Array  # [N] u after reset, z of leaky readouts
     trace: Array  # [I] a
     filtered: Array  # [I] f, the first of the two leaks of a filtered trace
-    history: Array  # [4, T, N]
+    history: Array  # [4 or 6, T, N]
     spikes: Array  # int32 [T, N], addresses of the spikes of layer l, ascending, from OUTPUT_AT on
     n_spikes: Array  # int64 [T, L]
     arrived: Array  # int64 [T, A], input addresses of the events of layer l, in their order, from EVENT_AT on
@@ -56,7 +57,7 @@ class Results(NamedTuple):
     event_totals: Array  # int64 [L]
     probe_slots: Array  # int64 [n], -1 = not probed
     trace: Array  # [P, T, I]
-    history: Array  # [P, 4, T, N]
+    history: Array  # [P, 4 or 6, T, N]
     fired: Array  # uint8 [P, T, N]
 
 
@@ -66,12 +67,13 @@ def new_state(spec: FloatSpec, dtype: np.dtype[np.floating]) -> State:
     n_outputs, n_inputs = sum(layer.n_out for layer in spec.layers), sum(layer.n_in for layer in spec.layers)
     n_sources = sum(source.n_source for index in range(n_layers) for source in spec.connections(index))
     most_inputs, most_outputs = max(layer.n_in for layer in spec.layers), max(layer.n_out for layer in spec.layers)
+    has_current = any(layer.current_leak is not None for layer in spec.layers)
     kernels = [layer.conv.kernel_height * layer.conv.kernel_width for layer in spec.layers if layer.conv is not None]
     return State(
         residual=np.zeros(n_outputs, dtype),
         trace=np.zeros(n_inputs, dtype),
         filtered=np.zeros(n_inputs, dtype),
-        history=np.zeros((4, steps, n_outputs), dtype),
+        history=np.zeros((6 if has_current else 4, steps, n_outputs), dtype),
         spikes=np.zeros((steps, n_outputs), np.int32),
         n_spikes=np.zeros((steps, n_layers), np.int64),
         arrived=np.zeros((steps, n_sources), np.int64),
@@ -97,7 +99,7 @@ def new_results(spec: FloatSpec, state: State, slots: NDArray[np.int64]) -> Resu
         event_totals=np.zeros(len(spec.layers), np.int64),
         probe_slots=slots,
         trace=np.zeros((n_probed, spec.n_steps, state.trace.size), dtype),
-        history=np.zeros((n_probed, 4, spec.n_steps, n_outputs), dtype),
+        history=np.zeros((n_probed, *state.history.shape), dtype),
         fired=np.zeros((n_probed, spec.n_steps, n_outputs), np.uint8),
     )
 
@@ -110,6 +112,8 @@ def probes_by_name(spec: FloatSpec, network: Network, results: Results, learn: b
         signals = results.history[..., low : low + layer.n_out]
         if layer.kind != "feedback":
             probes[f"potential/{index}"] = signals[:, POTENTIAL]
+        if layer.current_leak is not None:
+            probes[f"current/{index}"] = signals[:, CURRENT]
         if layer.is_hidden:
             probes[f"spike/{index}"] = results.fired[..., low : low + layer.n_out]
         if learn:

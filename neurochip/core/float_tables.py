@@ -18,10 +18,10 @@ Reals = NDArray[np.floating[Any]]
 # Columns of Network.sizes. The *_AT are places in the flat arrays; connections and errors are ranges of their tables.
 KIND, N_IN, N_OUT, COLUMNS, N_ROWS, WEIGHT_AT, OUTPUT_AT, INPUT_AT, EVENT_AT = range(9)
 CONNECTIONS_AT, CONNECTIONS_END, ERRORS_AT, ERRORS_END = range(9, 13)
-KEEPS_TRACE, HAS_FILTER, HAS_BIAS, RESET_ZERO, LEARNS, BIAS_TRACE, SIGNAL_OF = range(13, 20)
+KEEPS_TRACE, HAS_FILTER, HAS_BIAS, RESET_ZERO, LEARNS, BIAS_TRACE, SIGNAL_OF, HAS_CURRENT = range(13, 21)
 # Columns of Network.reals.
 LEAK, THRESHOLD, TRACE_LEAK, FILTER_LEAK, TRACE_GATE, EVENT_SCALE, STATE_FLOOR, TRACE_FLOOR = range(8)
-GAIN, RATE_SCALE = 8, 9
+GAIN, RATE_SCALE, CURRENT_LEAK = range(8, 11)
 # Columns of Network.connections and Network.errors; MAP_AT is where the input addresses of the source start in `maps`.
 SOURCE, DELAY, MAP_AT, N_SOURCE = range(4)
 CONSUMER, ERROR_DELAY, ERROR_MAP_AT = range(3)
@@ -45,8 +45,8 @@ PRESYNAPTIC_FLOOR = 2.0**-60
 class Network(NamedTuple):
     """The layers: tables (one row per layer, connection or path of an error) and flat weights, row by row."""
 
-    sizes: Array  # int64 [L, 20]
-    reals: Array  # [L, 10]
+    sizes: Array  # int64 [L, 21]
+    reals: Array  # [L, 11]
     shapes: Array  # int64 [L, 12]
     connections: Array  # int64 [C, 4]
     errors: Array  # int64 [E, 3]
@@ -180,7 +180,8 @@ def _size_rows(spec: FloatSpec, n_connections: list[int], n_errors: list[int]) -
         bias_trace = keeps_trace and layer.bias_trace
         flags = keeps_trace, layer.trace_filter is not None, layer.bias, layer.reset == "zero", layer.learns, bias_trace
         signal_of = -1 if layer.signal_of is None else layer.signal_of
-        rows.append((*shape, *places, *ranges, *map(int, flags), signal_of))
+        has_current = int(layer.current_leak is not None)
+        rows.append((*shape, *places, *ranges, *map(int, flags), signal_of, has_current))
         weight_at += n_rows * columns
         output_at += layer.n_out
         input_at += layer.n_in
@@ -193,7 +194,7 @@ def _real_row(layer: FloatLayerSpec) -> tuple[float, ...]:
     filter_leak = 0.0 if layer.trace_filter is None else layer.trace_filter
     leaks = layer.state_leak, layer.threshold, layer.trace_leak, filter_leak
     floors = MEMBRANE_FLOOR, PRESYNAPTIC_FLOOR
-    return *leaks, layer.trace_gate, layer.event_scale, *floors, layer.gain, layer.rate_scale
+    return *leaks, layer.trace_gate, layer.event_scale, *floors, layer.gain, layer.rate_scale, layer.current_leak or 0.0
 
 
 def _shape_row(layer: FloatLayerSpec) -> tuple[int, ...]:

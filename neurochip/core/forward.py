@@ -10,6 +10,8 @@ from neurochip.core.columns import (
     BINARY_EVENTS,
     COLUMNS,
     CONV,
+    CURRENT_LEAK,
+    CURRENT_LEAK_VALUE,
     DELIVER_NEURON,
     DELIVER_SHIFT,
     HAS_BIAS,
@@ -18,6 +20,7 @@ from neurochip.core.columns import (
     KIND,
     LAYERS,
     LEAK,
+    LEAK_IS_NONE,
     LEAK_VALUE,
     LEARNS,
     MEMBRANE_HIGH,
@@ -42,7 +45,7 @@ from neurochip.core.columns import (
 )
 from neurochip.core.convolution import deliver_bias_conv, deliver_conv
 from neurochip.core.convolution_counts import count_delivered
-from neurochip.core.deliver import INT32_MAX, add_row, clamp, deliver_events
+from neurochip.core.deliver import INT32_MAX, add_current, add_row, clamp, deliver_events
 from neurochip.core.inputs import events_of, inputs_of
 from neurochip.core.neuron import fire, leak_magnitudes, surrogate_codes
 from neurochip.core.presynaptic import follow_presynaptic
@@ -52,13 +55,18 @@ _TAPS, _PSI = FIELD_INDEX["deliver_taps"], FIELD_INDEX["psi_nonzero"]
 _SAT_MEMBRANE, _SAT_READOUT = FIELD_INDEX["sat_membrane"], FIELD_INDEX["sat_readout"]
 
 
-@jit
+@jit_inline
 def integrate(index, layout, state, addresses, magnitudes):
-    """Leak (memoryless readout: clear), add the bias and deliver the events; returns the saturations."""
+    """Leak (memoryless readout: clear), add the bias and deliver the events; returns the saturations.
+
+    With a synaptic current all this is done to i in place of u.
+    """
     layer, constants = layout.layers[index], layout.constants
-    stride = layer[STRIDE]
-    u = state.potential[layer[OUTPUT_AT] : layer[OUTPUT_AT] + layer[WIDTH]]
-    leak_magnitudes(u, layer[LEAK], layer[LEAK_VALUE])
+    first, stop, stride = layer[OUTPUT_AT], layer[OUTPUT_AT] + layer[WIDTH], layer[STRIDE]
+    u, leak, leak_value = state.potential[first:stop], layer[LEAK], layer[LEAK_VALUE]
+    if layer[CURRENT_LEAK] != LEAK_IS_NONE:
+        u, leak, leak_value = state.current[first:stop], layer[CURRENT_LEAK], layer[CURRENT_LEAK_VALUE]
+    leak_magnitudes(u, leak, leak_value)
     is_readout = layer[KIND] == READOUT
     low = np.int32(constants[READOUT_LOW] if is_readout else constants[MEMBRANE_LOW])
     high = np.int32(constants[READOUT_HIGH] if is_readout else constants[MEMBRANE_HIGH])
@@ -81,6 +89,18 @@ def integrate(index, layout, state, addresses, magnitudes):
     if wide:
         saturations += clamp(u, low, high)
     return saturations
+
+
+@jit
+def follow_current(layer, constants, state):
+    """u <- sat(leak(u) + i), or z, of a layer whose current i is that of this step; returns the saturations."""
+    first, stop = layer[OUTPUT_AT], layer[OUTPUT_AT] + layer[WIDTH]
+    u, current = state.potential[first:stop], state.current[first:stop]
+    leak_magnitudes(u, layer[LEAK], layer[LEAK_VALUE])
+    is_readout = layer[KIND] == READOUT
+    low = np.int32(constants[READOUT_LOW] if is_readout else constants[MEMBRANE_LOW])
+    high = np.int32(constants[READOUT_HIGH] if is_readout else constants[MEMBRANE_HIGH])
+    return add_current(u, current, low, high)
 
 
 @jit
@@ -114,6 +134,17 @@ def fire_layer(index, slot, layout, state, history, counts, learn, probe_at, pro
             probes.psi[probe_at, out + j] = history.psi[slot, out + j]
 
 
+@jit
+def keep_potentials(layer, state, probe_at, probes):
+    """Record u or z of a layer, and its current if it has one."""
+    first, stop = layer[OUTPUT_AT], layer[OUTPUT_AT] + layer[WIDTH]
+    for j in range(first, stop):
+        probes.potential[probe_at, j] = state.potential[j]
+    if layer[CURRENT_LEAK] != LEAK_IS_NONE:
+        for j in range(first, stop):
+            probes.current[probe_at, j] = state.current[j]
+
+
 @jit_inline
 def forward_layer(index, slot, layout, state, history, scratch, counts, learn, probe_at, probes):
     """Phases 1 and 2 of one layer; its spikes become events of other layers."""
@@ -126,10 +157,10 @@ def forward_layer(index, slot, layout, state, history, scratch, counts, learn, p
             counts[_GRADED] += magnitudes[k] != 1
     counts[_TAPS] += count_delivered(layout.geometry[index], addresses) if layer[KIND] == CONV else n_events
     saturations = integrate(index, layout, state, addresses, magnitudes)
-    out = layer[OUTPUT_AT]
+    if layer[CURRENT_LEAK] != LEAK_IS_NONE:
+        saturations += follow_current(layer, layout.constants, state)
     if probe_at >= 0:
-        for j in range(layer[WIDTH]):
-            probes.potential[probe_at, out + j] = state.potential[out + j]
+        keep_potentials(layer, state, probe_at, probes)
     if layer[KIND] == READOUT:
         counts[_SAT_READOUT] += saturations
     else:

@@ -131,6 +131,7 @@ def _place_layers(spec: CoreSpec, table: NDArray[np.int64], constants: NDArray[n
 
 def _describe_neuron(spec: CoreSpec, layer: LayerSpec, row: NDArray[np.int64]) -> None:
     row[[col.LEAK, col.LEAK_VALUE]] = _LEAK[layer.leak_kind], layer.leak_value
+    row[[col.CURRENT_LEAK, col.CURRENT_LEAK_VALUE]] = _LEAK[layer.current_leak_kind], layer.current_leak_value
     row[[col.THRESHOLD, col.RESET_ZERO]] = layer.threshold_q, layer.reset == "zero"
     row[[col.DELIVER_SHIFT, col.PSI_SHIFT]] = layer.deliver_shift, layer.frac_potential - 4
     row[[col.SOFTMAX_SHIFT, col.FRAC_READOUT, col.FRAC_ERROR]] = (

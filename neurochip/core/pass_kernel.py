@@ -39,8 +39,9 @@ from neurochip.core.standardise import standardise_weights
 
 @jit
 def clear_sample(state, history, scratch):
-    """Membranes, traces, carried errors, spikes of the step before and readout sums start at 0."""
+    """Membranes, currents, traces, carried errors, spikes of the step before and readout sums start at 0."""
     state.potential[:] = 0
+    state.current[:] = 0
     state.trace[:] = 0
     state.filtered[:] = 0
     state.signal[:] = 0
@@ -80,6 +81,7 @@ def learn_window(first, n_steps, n_changes, layout, state, history, scratch, pro
     unroll = constants[CREDIT] == CREDIT_UNROLL
     if unroll:
         state.signal[:] = 0
+        state.delta[:] = 0
     for slot in range(n_steps, 0, -1):
         t = first + slot - 1
         error_step(slot, layout, state, history, scratch, output.totals[t])

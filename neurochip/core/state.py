@@ -28,9 +28,11 @@ class State(NamedTuple):
     velocities: Int32  # like weights with momentum, else empty
     changed_rows: NDArray[np.uint8]  # [total_rows] whether a row of gradients was added to since the last apply
     potential: Int32  # [total_out] u (after reset between steps); z of a readout
+    current: Int32  # [total_out] i of layers with a synaptic current; empty if no layer has one
     trace: Int32  # [total_in] a
     filtered: Int32  # [total_in] f, the first of the two values of a filtered trace
-    signal: Int32  # [total_out] g, e, or delta
+    signal: Int32  # [total_out] g, e, or under unroll delta, with a synaptic current epsilon
+    delta: Int32  # [total_out] delta beside an epsilon; empty if no layer has one
     error: Int32  # [total_out] d
     registers: NDArray[np.uint32]  # [n_layers, rng_lanes]
     pending: Int64  # [2] samples accumulated since the last apply, samples learned since the last standardisation
@@ -103,6 +105,7 @@ class Probes(NamedTuple):
 
     slot_of: Int64  # [n_samples in the pass] slot or -1
     potential: Int32
+    current: Int32  # [0, 0] if no layer has a synaptic current
     spike: Int32
     psi: Int32
     trace: Int32
@@ -128,6 +131,11 @@ def aligned_zeros(size: int, dtype: Any) -> NDArray[Any]:
     return raw[start : start + size * item].view(dtype)
 
 
+def has_currents(layout: Layout) -> bool:
+    """Return whether some layer has a synaptic current."""
+    return bool((layout.layers[:, col.CURRENT_LEAK] != col.LEAK_IS_NONE).any())
+
+
 def new_state(spec: CoreSpec, layout: Layout) -> State:
     """Allocate a state with zero weights and fresh random registers."""
     constants = layout.constants
@@ -136,15 +144,19 @@ def new_state(spec: CoreSpec, layout: Layout) -> State:
     accumulates = constants[col.UPDATE] == col.UPDATE_ACCUMULATE
     has_momentum = accumulates and spec.momentum_shift > 0
     is_filtered = (layout.layers[:, col.FILTER_LEAK] != col.LEAK_IS_NONE).any()
+    has_current = has_currents(layout)
+    carries_two = has_current and spec.credit == "unroll"
     return State(
         weights=aligned_zeros(n_weights, np.int8 if spec.weight_bits <= 8 else np.int16),
         gradients=np.zeros(n_weights if accumulates else 0, dtype=np.int32),
         velocities=np.zeros(n_weights if has_momentum else 0, dtype=np.int32),
         changed_rows=np.zeros(int(constants[col.TOTAL_ROWS]), dtype=np.uint8),
         potential=aligned_zeros(total_out, np.int32),
+        current=aligned_zeros(total_out if has_current else 0, np.int32),
         trace=aligned_zeros(total_in, np.int32),
         filtered=np.zeros(total_in if is_filtered else 0, dtype=np.int32),
         signal=aligned_zeros(total_out, np.int32),
+        delta=aligned_zeros(total_out if carries_two else 0, np.int32),
         error=aligned_zeros(total_out, np.int32),
         registers=initial_registers(spec),
         pending=np.zeros(2, dtype=np.int64),

@@ -14,9 +14,10 @@ from neurochip.spec import LEAK_NONE, CoreSpec
 def saturation_shares(spec: CoreSpec, index: int, result: PassResult, rounding: Rounding | None) -> dict[str, float]:
     """Saturations of every signal of a layer as shares of the results that could have saturated; probes of all samples.
 
-    Results are: every addition to a potential (with deliver = "neuron" one per neuron and step), every trace other than
-    0, every e, every d and g of a neuron whose surrogate derivative is not 0, every delta, every product other than 0
-    that is added to a gradient (with momentum: every velocity too), every weight update.
+    Results are: every addition to a potential or its synaptic current (with deliver = "neuron" one per neuron and step
+    for either), every trace other than 0, every e, every d and g of a neuron whose surrogate derivative is not 0, every
+    delta, with a current every epsilon, every product other than 0 that is added to a gradient (with momentum: every
+    velocity too), every weight update.
     """
     activity, layer = result.activity, spec.layers[index]
     taps, products = activity.per_layer("deliver_taps")[index], activity.per_layer("update_products")[index]
@@ -24,6 +25,7 @@ def saturation_shares(spec: CoreSpec, index: int, result: PassResult, rounding: 
         products += activity.applied("update_products")[index]
     steps = activity.n_samples * spec.n_steps
     bias = steps * layer.n_out if layer.bias else 0
+    currents = steps * layer.n_out if layer.has_current else 0  # what goes from them into potentials
     shares: dict[str, float] = {}
 
     def add(signal: str, results: float) -> None:
@@ -33,11 +35,11 @@ def saturation_shares(spec: CoreSpec, index: int, result: PassResult, rounding: 
             shares[signal] = count / results
 
     if layer.is_hidden and spec.deliver == "neuron":
-        add("membrane", steps * layer.n_out)
+        add("membrane", steps * layer.n_out + currents)
     elif layer.is_hidden:
-        add("membrane", taps * layer.columns + bias)
+        add("membrane", taps * layer.columns + bias + currents)
     elif layer.kind == "readout":
-        add("readout", taps * layer.columns + bias)
+        add("readout", taps * layer.columns + bias + currents)
     if not activity.learning or layer.kind == "feedback":
         return shares
     add("trace", activity.per_layer("trace_nonzero")[index] * (1 if layer.filter_leak_kind == LEAK_NONE else 2))
@@ -46,7 +48,7 @@ def saturation_shares(spec: CoreSpec, index: int, result: PassResult, rounding: 
     else:
         add("error", activity.n_samples * spec.n_loss_steps * layer.n_out)
     if spec.credit == "unroll" and (layer.is_hidden or layer.leak_kind != LEAK_NONE):
-        add("delta", steps * layer.n_out)
+        add("delta", steps * layer.n_out + currents)
     if spec.update == "accumulate":
         add("gradient", products)
     if rounding is not None:

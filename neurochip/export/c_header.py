@@ -28,6 +28,7 @@ CHOICES = {
     "leak_kind": "LEAK",
     "trace_leak_kind": "LEAK",
     "filter_leak_kind": "LEAK",
+    "current_leak_kind": "LEAK",
     "reset": "RESET",
     "weight_rounding": "ROUNDING",
     "error_rounding": "ROUNDING",

@@ -10,6 +10,8 @@ from neurochip._version import __version__
 from neurochip.errors import UserError
 from neurochip.export.load import Learned
 from neurochip.fixed_point import QFormat
+from neurochip.report.schema import load_schema
+from neurochip.report.schema_check import first_problem
 from neurochip.spec import CoreSpec, LayerSpec
 from neurochip.topology import Connection, ConvShape
 
@@ -40,10 +42,13 @@ def spec_of(document: Mapping[str, Any]) -> CoreSpec:
     """The specification that a document describes; the reverse of `document_of`.
 
     Raises:
-        UserError: a document of another schema.
+        UserError: a document of another schema, or a key is missing or of another type.
     """
     if document.get("schema") != SCHEMA:
         raise UserError(f"the export has schema {document.get('schema')!r}; allowed is {SCHEMA!r}")
+    problem = first_problem(document, load_schema(SCHEMA))
+    if problem is not None:
+        raise UserError(f"the export: {problem}; allowed is a document as `neurochip export` writes it")
     return CoreSpec(layers=tuple(_layer_spec(layer) for layer in document["layers"]), **document["core"])
 
 
@@ -120,10 +125,11 @@ def _shifts(spec: CoreSpec, index: int) -> Document:
 
 
 def _layer_spec(layer: Mapping[str, Any]) -> LayerSpec:
+    """The layer of a document; one that is older than a key with a default has a layer without what the key says."""
     names = {field.name for field in dataclasses.fields(LayerSpec)} - {"inputs", "conv"}
     conv = layer["conv"]
     return LayerSpec(
-        **{name: layer[name] for name in names},
+        **{name: layer[name] for name in names if name in layer},
         inputs=tuple(Connection(**connection) for connection in layer["inputs"]),
         conv=None if conv is None else ConvShape(**conv),
     )

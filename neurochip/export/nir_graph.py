@@ -1,7 +1,7 @@
 """A network as a NIR graph of real numbers q 2^-frac, with formats, rule and the meaning of time beside (docs/nir.md).
 
-Weights stay what they are: R = tau/dt makes a spike count its weight. Heads and feedback layers of a rule are no part
-of the network and are left out.
+Weights stay what they are: R = tau/dt, and w_in = tau_syn/dt, make a spike count its weight. Heads and feedback
+layers of a rule are no part of the network and are left out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from neurochip.topology import Connection
 
 FILE = "network.nir"
 DEFAULT_DT = 1e-3  # seconds; time constants are in steps of it
+FOREVER = 2.0**60  # steps, a time constant without leak: 1 - 1 / FOREVER is 1 in floating point
 NOT_HERE = "--format nir"
 Shape = tuple[int, ...]
 Array = NDArray[np.float64]
@@ -208,7 +209,9 @@ class _Graph:
             return None
         shape = self._shape_of(index) if layer.is_hidden else (layer.n_out,)
         noted = {"leak_kind": layer.leak_kind, "leak_value": layer.leak_value, "bias": layer.bias}
-        leak = 1.0 - 2.0**-layer.leak_value if layer.leak_kind == LEAK_SHIFT else layer.leak_value / 65536.0
+        if layer.has_current:
+            noted |= {"current_leak_kind": layer.current_leak_kind, "current_leak_value": layer.current_leak_value}
+        leak = _factor(layer.leak_kind, layer.leak_value)
 
         def all_neurons(value: float) -> Array:
             return np.full(shape, value)
@@ -216,13 +219,23 @@ class _Graph:
         given: dict[str, Any] = {"metadata": noted}
         if layer.is_hidden:
             given["v_threshold"] = all_neurons(layer.threshold_q * 2.0**-layer.frac_potential)
-        if leak == 1.0:
+        if leak == 1.0 and not layer.has_current:
             return getattr(self._nir, "IF" if layer.is_hidden else "I")(r=all_neurons(1.0), **given)
-        tau = self._dt / (1.0 - leak)
-        kind = "LIF" if layer.is_hidden else "LI"
-        return getattr(self._nir, kind)(
-            tau=all_neurons(tau), r=all_neurons(tau / self._dt), v_leak=all_neurons(0.0), **given
-        )
+        tau = self._tau(leak)
+        given |= {"r": all_neurons(tau / self._dt), "v_leak": all_neurons(0.0)}
+        if not layer.has_current:
+            return getattr(self._nir, "LIF" if layer.is_hidden else "LI")(tau=all_neurons(tau), **given)
+        tau_syn = self._tau(_factor(layer.current_leak_kind, layer.current_leak_value))
+        given |= {"tau_mem": all_neurons(tau), "tau_syn": all_neurons(tau_syn), "w_in": all_neurons(tau_syn / self._dt)}
+        return getattr(self._nir, "CubaLIF" if layer.is_hidden else "CubaLI")(**given)
+
+    def _tau(self, leak: float) -> float:
+        """The time constant of a factor per step, with forward Euler."""
+        return self._dt * FOREVER if leak == 1.0 else self._dt / (1.0 - leak)
+
+
+def _factor(kind: str, value: int) -> float:
+    return 1.0 - 2.0**-value if kind == LEAK_SHIFT else value / 65536.0
 
 
 def _pools(index: int, layer: LayerSpec, connection: Connection) -> list[tuple[str, tuple[int, int]]]:

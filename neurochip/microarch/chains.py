@@ -28,6 +28,8 @@ def _unsupported(spec: CoreSpec) -> Iterator[str]:
         if layer.kind != ("readout" if index == last else "dense"):
             what = "a head" if layer.kind == "readout" else f"of kind {layer.kind!r}"
             yield f"a network whose layer {index} is {what}"
+        if layer.has_current:
+            yield f"a synaptic current in layer {index}"
         if layer.kind == "readout" and layer.leak_kind != LEAK_NONE:
             yield "a leaky readout"
         if not _takes_layer_before(spec, index):

@@ -19,10 +19,13 @@ from neurochip.microarch.shapes import (
     layer_learns,
     learns,
     n_rows,
+    potential_bits,
     readout_sum_bits,
     row_words,
     runs_forward,
     trace_words,
+    values_per_potential,
+    values_per_signal,
     values_per_trace,
     vector_words,
 )
@@ -65,18 +68,18 @@ def _per_gradient(spec: CoreSpec) -> int:
 
 
 def _potential_bits(spec: CoreSpec, index: int) -> int:
-    """Bits of u or z of one output; none in a `feedback` layer."""
+    """Bits of u or z of one output, with those of i if there is a synaptic current; none in a `feedback` layer."""
     layer = spec.layers[index]
-    return 0 if layer.kind == "feedback" else spec.membrane_bits if layer.is_hidden else spec.readout_bits
+    return 0 if layer.kind == "feedback" else potential_bits(spec, index) * values_per_potential(layer)
 
 
 def _error_bits(spec: CoreSpec, index: int) -> list[int]:
-    """Widths of what the error memory holds for one output of a layer that is stored: δ; e; or ψ and g."""
+    """Widths of what the error memory holds for one output of a stored layer: δ, with ε or not; e; or ψ and g."""
     layer = spec.layers[index]
     if layer.kind == "feedback":
         return []
     if carries_delta(spec, index):
-        return [spec.delta_bits]
+        return [spec.delta_bits * values_per_signal(spec, index)]
     return [spec.surrogate_bits, spec.error_bits] if layer.is_hidden else [spec.error_bits]
 
 

@@ -82,12 +82,20 @@ def _write_error(site: Site, work: Work) -> None:
         return
     work.add("error_read", site.signal_word, words)
     work.add("error_write", site.signal_word, words)
-    work.add_all(leak_operations(site.layer.leak_kind, site.spec.delta_bits), classes)
-    work.add("add", (site.spec.delta_bits,), classes)
+    _carry(site, site.index, classes, work)
     slots = site.stream(("error",))
     work.cycles += words + _clears(site)
     work.stall("port", words * (slots.ii - 1))
     work.stall("latency", site.error_steps * slots.drain)
+
+
+def _carry(site: Site, index: int, outputs: int, work: Work) -> None:
+    """δ of layer `index` leaks and takes its error; with a synaptic current ε leaks and takes δ."""
+    layer, bits = site.spec.layers[index], site.spec.delta_bits
+    kinds = (layer.leak_kind, layer.current_leak_kind) if layer.has_current else (layer.leak_kind,)
+    for kind in kinds:
+        work.add_all(leak_operations(kind, bits), outputs, index)
+        work.add("add", (bits,), outputs, index)
 
 
 def _clears(site: Site) -> int:
@@ -174,13 +182,11 @@ def _form(site: Site, source: int, rows: int, sums: int, words: int, work: Work)
 
 
 def _back_in_time(site: Site, source: int, rows: int, words: int, work: Work) -> None:
-    """δ of a hidden layer: leak, plus g, and minus the path through the reset if it is exact."""
-    spec, layer = site.spec, site.spec.layers[source]
-    neurons, delta_word = site.error_steps * layer.n_out, (site.chip.lanes * spec.delta_bits,)
+    """δ of a hidden layer: leak, plus g, and minus the path through the reset if it is exact; ε where it has one."""
+    spec, delta_word = site.spec, site.signal_word_of(source)
     work.add("error_read", delta_word, words, source)
     work.add("error_write", delta_word, words, source)
-    work.add_all(leak_operations(layer.leak_kind, spec.delta_bits), neurons, source)
-    work.add("add", (spec.delta_bits,), neurons, source)
+    _carry(site, source, site.error_steps * spec.layers[source].n_out, work)
     if spec.reset_path == "exact":
         factor_bits = spec.membrane_bits + spec.surrogate_bits
         work.add("mul", (spec.membrane_bits, spec.surrogate_bits), rows, source)

@@ -70,6 +70,7 @@ def _fire_hidden(site: Site) -> Work:
     work.add("neuron_write", site.potential_word, pass_words)
     work.add("compare", width, neurons)
     work.add_all(leak_operations(layer.leak_kind, spec.membrane_bits), neurons)
+    _add_current(site, neurons, work)
     if layer.reset == "subtract":
         work.add("add", width, site.seen["spikes"])
     if site.learning:
@@ -89,6 +90,7 @@ def _read_out(site: Site) -> Work:
     work.add("neuron_write", site.potential_word, pass_words)
     if layer.leak_kind != LEAK_NONE:
         work.add_all(leak_operations(layer.leak_kind, spec.readout_bits), classes)
+    _add_current(site, classes, work)
     if not site.is_head:
         sum_bits = readout_sum_bits(spec)
         sum_word = (site.chip.lanes * sum_bits,)
@@ -101,6 +103,14 @@ def _read_out(site: Site) -> Work:
     work.stall("port", slot_words * (slots.ii - 1))
     work.stall("latency", site.sample_steps * slots.drain)
     return work
+
+
+def _add_current(site: Site, outputs: int, work: Work) -> None:
+    """The synaptic current of every output goes into its u or z, and leaks."""
+    if site.layer.has_current:
+        bits = potential_bits(site.spec, site.index)
+        work.add("add", (bits,), outputs)
+        work.add_all(leak_operations(site.layer.current_leak_kind, bits), outputs)
 
 
 def trace(site: Site) -> Work:

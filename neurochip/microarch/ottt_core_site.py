@@ -16,6 +16,8 @@ from neurochip.microarch.shapes import (
     row_words,
     runs_forward,
     signal_bits,
+    values_per_potential,
+    values_per_signal,
     vector_words,
 )
 from neurochip.microarch.timing import Stream, burst_cycles, stream
@@ -129,7 +131,8 @@ class Site:
 
     @property
     def potential_word(self) -> Widths:
-        return (self.chip.lanes * potential_bits(self.spec, self.index),)
+        """A word of u or z, or of pairs of these and i."""
+        return (self.chip.lanes * potential_bits(self.spec, self.index) * values_per_potential(self.layer),)
 
     @property
     def surrogate_word(self) -> Widths:
@@ -142,8 +145,12 @@ class Site:
 
     @property
     def signal_word(self) -> Widths:
-        """A word of what the update uses: e, g or δ."""
-        return (self.chip.lanes * self.signal_bits,)
+        """A word of what the update uses: e, g or δ, or of pairs of δ and ε."""
+        return self.signal_word_of(self.index)
+
+    def signal_word_of(self, index: int) -> Widths:
+        """The signal word of layer `index`."""
+        return (self.chip.lanes * signal_bits(self.spec, index) * values_per_signal(self.spec, index),)
 
     @property
     def partial_sum_word(self) -> Widths:

@@ -105,16 +105,31 @@ def potential_bits(spec: CoreSpec, index: int) -> int:
     return spec.membrane_bits if spec.layers[index].is_hidden else spec.readout_bits
 
 
+def values_per_potential(layer: LayerSpec) -> int:
+    """Values kept per neuron in a word of potentials: u or z, and with a synaptic current i beside it."""
+    return 2 if layer.has_current else 1
+
+
 def readout_sum_bits(spec: CoreSpec) -> int:
     """Bits of Σz, the prediction: readout.bits + ⌈log2 T⌉."""
     return spec.readout_bits + ceil_log2(spec.n_steps)
 
 
 def signal_bits(spec: CoreSpec, index: int) -> int:
-    """sb, bits of the signal of a layer: e, g, or δ of what carries one; for a `feedback` layer that of its readout."""
+    """sb, bits of the signal of a layer: e, g, or δ (ε) of what carries one; a `feedback` layer has its readout's."""
+    return spec.delta_bits if carries_delta(spec, _signal_source(spec, index)) else spec.error_bits
+
+
+def values_per_signal(spec: CoreSpec, index: int) -> int:
+    """Values kept per output in a word of signals: with a synaptic current δ beside its signal ε, else the signal."""
+    source = _signal_source(spec, index)
+    return 2 if carries_delta(spec, source) and spec.layers[source].has_current else 1
+
+
+def _signal_source(spec: CoreSpec, index: int) -> int:
+    """The layer whose signal this layer has: a `feedback` layer that of its readout."""
     signal_of = spec.layers[index].signal_of
-    source = index if signal_of is None else signal_of
-    return spec.delta_bits if carries_delta(spec, source) else spec.error_bits
+    return index if signal_of is None else signal_of
 
 
 def rate_bits(spec: CoreSpec) -> int:

@@ -203,13 +203,17 @@ def _probes(core: Any, layers: Sequence[LayerShape], calibration: EventDataset, 
         yield core.run(calibration, chosen, learn=learn, probe_slots=np.arange(len(chosen))).probes
 
 
-_SIGNALS: Mapping[str, tuple[str, ...]] = {"potential": ("potential",), "trace": ("trace",), "error": ("d", "signal")}
+_SIGNALS: Mapping[str, tuple[str, ...]] = {
+    "potential": ("potential", "current"),
+    "trace": ("trace",),
+    "error": ("d", "signal"),
+}
 
 
 def _measured(
     experiment: Experiment, layers: tuple[LayerShape, ...], weights: Any, calibration: EventDataset
 ) -> dict[str, float]:
-    """Percentiles by "potential/l", "trace/l" and "error/l" (d and signal together) of the layers of a variant."""
+    """Percentiles of the layers of a variant: "potential/l" (with the current), "trace/l", "error/l" (d and signal)."""
     core = _float_core(experiment, layers, weights, "trace")
     cells = calibration.n_samples * calibration.n_steps
     found: dict[str, Magnitudes] = {}

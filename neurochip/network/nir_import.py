@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,12 @@ from neurochip.config_nir import NirTable
 from neurochip.network.nir_chain import Link, chain_of
 from neurochip.network.nir_file import POOLS, Graph
 from neurochip.network.nir_imported import Imported, ImportedLayer, formats_of, steps_of
-from neurochip.network.nir_leaks import SAME, leak_key, leak_lambda, nearest_leak
-from neurochip.network.nir_neurons import Neurons, Steps, neurons_of
+from neurochip.network.nir_leaks import SAME
+from neurochip.network.nir_neurons import Steps
 from neurochip.network.nir_shapes import Shape, channels_last_order, infer_shapes, padding_of
+from neurochip.network.nir_states import State, state_of
 
 Array = NDArray[np.float64]
-NO_SYNAPSE = 2.0**-17  # of beta, below half of the smallest leak
 
 
 def import_graph(graph: Graph, table: NirTable) -> Imported:
@@ -114,23 +113,18 @@ class _Building:
 
     def _hidden(self, link: Link, channels_last: bool) -> ImportedLayer:
         graph, name = self._graph, str(link.population)
-        shape = self._shapes[name]
-        neurons = self._neurons(link)
-        if neurons.threshold is None:
+        shape, state = self._shapes[name], self._state(link)
+        if state.threshold is None:
             raise graph.refuse(name, "never fires and is not the last; allowed there are IF, LIF and CubaLIF")
-        if (neurons.threshold <= 0).any():
-            raise graph.refuse(name, f"has v_threshold = {neurons.threshold.min():g}; allowed are numbers above 0")
-        if self._steps.reset == "zero" and neurons.v_reset.any():
+        if self._steps.reset == "zero" and state.v_reset.any():
             raise graph.refuse(name, "has a v_reset other than 0; the core resets to 0 or subtracts the threshold")
         # Learning starts from thresholds of 1, whatever the unit of the file; our own files stay as they are.
-        threshold = float(neurons.threshold.max()) if self._is_own else 1.0
-        scale = threshold / neurons.threshold
-        factor, drift = neurons.gain * scale, neurons.drift * scale
-        node, notes = graph.nodes[link.weights], _about(neurons)
-        noted = graph.nodes[name].metadata
-        if not _same(neurons.threshold):
-            notes.append("the thresholds of its neurons differ; each has its weights in thresholds of its own")
-        alpha, leak = self._leak(name, neurons, noted)
+        threshold = float(state.threshold.max()) if self._is_own else 1.0
+        scale = threshold / state.threshold
+        factor, drift, notes = state.factor * scale, state.drift * scale, state.notes
+        if not _same(state.threshold):
+            notes += ("the thresholds of its neurons differ; each has its weights in thresholds of its own",)
+        node = graph.nodes[link.weights]
         table: dict[str, Any]
         if node.kind == "Conv2d":
             weights = self._convolution(link, factor, drift, shape)
@@ -148,13 +142,12 @@ class _Building:
             weights = np.concatenate([rows * factor, (bias * factor + drift)[None]])
             table = {"kind": "dense", "neurons": shape[0], "recurrent": link.recurrent is not None}
             n_bias = 1
-        has_bias = _has_bias(noted, weights[-n_bias:])
-        table |= {
-            leak_key(leak): leak[1], "threshold": threshold, "reset": self._steps.reset, "bias": has_bias,
-            "comparator": self._steps.comparator,
+        has_bias = _has_bias(graph.nodes[name].metadata, weights[-n_bias:])
+        table |= state.leaks() | {
+            "threshold": threshold, "reset": self._steps.reset, "bias": has_bias, "comparator": self._steps.comparator,
         }  # fmt: skip
-        unit = None if self._is_own else _unit(neurons.threshold)
-        return ImportedLayer(link.weights, name, table, weights, alpha, leak_lambda(leak), tuple(notes), unit)
+        unit = None if self._is_own else _unit(state.threshold)
+        return ImportedLayer(link.weights, name, table, weights, state.potential, state.current, notes, unit)
 
     def _readout(self, link: Link, channels_last: bool) -> ImportedLayer:
         """The last weights; neurons behind them become the leak of the readout, their threshold its unit."""
@@ -164,30 +157,21 @@ class _Building:
         if link.recurrent is not None:
             raise graph.refuse(str(name), "is the last and takes its own spikes back; allowed are hidden layers")
         rows, bias = self._matrix(link.weights, channels_last)
-        table: dict[str, Any] = {"kind": "readout"}
-        noted = graph.nodes[name or link.weights].metadata
-        alpha = leak_factor = None
-        notes: list[str] = []
-        thresholds: Array | None = None
-        factor, drift = np.ones(rows.shape[1]), np.zeros(rows.shape[1])
-        if name is not None:
-            neurons = self._neurons(link)
-            thresholds = neurons.threshold
-            scale = 1.0 if thresholds is None else 1.0 / thresholds
-            if thresholds is not None and (thresholds <= 0).any():
-                raise graph.refuse(name, f"has v_threshold = {thresholds.min():g}; allowed are numbers above 0")
-            factor, drift = neurons.gain * scale, neurons.drift * scale
-            if thresholds is not None:
-                notes.append("its neurons became the readout: potentials without reset, summed, not counted spikes")
-            notes += _about(neurons)
-            if graph.nodes[name].kind != "IF" and not (_is_zero(neurons.alpha) and "leak_kind" not in noted):
-                alpha, leak = self._leak(name, neurons, noted)
-                table[leak_key(leak)], leak_factor = leak[1], leak_lambda(leak)
-        weights = np.concatenate([rows * factor, (bias * factor + drift)[None]])
-        weights = self._chosen(weights)
-        table["bias"] = _has_bias(noted, weights[-1:])
-        unit = None if thresholds is None else _unit(thresholds)
-        return ImportedLayer(link.weights, name, table, weights, alpha, leak_factor, tuple(notes), unit)
+        state = None if name is None else self._state(link)
+        notes: tuple[str, ...] = () if state is None else state.notes
+        unit = None
+        if state is not None:
+            factor, drift = state.factor, state.drift
+            if state.threshold is not None:
+                notes = ("its neurons became the readout: potentials without reset, summed, not counted spikes", *notes)
+                scale, unit = 1.0 / state.threshold, _unit(state.threshold)
+                factor, drift = factor * scale, drift * scale
+            rows, bias = rows * factor, bias * factor + drift
+        weights = self._chosen(np.concatenate([rows, bias[None]]))
+        table: dict[str, Any] = {"kind": "readout"} | ({} if state is None else state.leaks())
+        table["bias"] = _has_bias(graph.nodes[name or link.weights].metadata, weights[-1:])
+        potential, current = (None, None) if state is None else (state.potential, state.current)
+        return ImportedLayer(link.weights, name, table, weights, potential, current, notes, unit)
 
     def _chosen(self, weights: Array) -> Array:
         chosen = self._table.outputs
@@ -202,31 +186,10 @@ class _Building:
             )
         return np.ascontiguousarray(weights[:, chosen])
 
-    def _neurons(self, link: Link) -> Neurons:
-        """The population behind a link without the filter of its synapses: I = charge S."""
+    def _state(self, link: Link) -> State:
         name = str(link.population)
-        neurons = neurons_of(self._graph, name, math.prod(self._shapes[name]), self._steps)
-        charge = neurons.charge
-        if (neurons.beta > NO_SYNAPSE).any():
-            if self._table.synapse == "refuse":
-                raise self._graph.refuse(
-                    name,
-                    f"filters its input with tau_syn = {self._graph.nodes[name]['tau_syn'].reshape(-1)[0]:g}, which "
-                    "the core does not; network.nir.synapse = 'instant' drops the filter and keeps the charge",
-                )
-            charge = np.broadcast_to(self._graph.nodes[name]["w_in"].reshape(-1), charge.shape)
-        return replace(neurons, gain=neurons.gain * charge)
-
-    def _leak(self, name: str, neurons: Neurons, noted: Mapping[str, Any]) -> tuple[float, tuple[str, int]]:
-        """(alpha, leak of the core) of a population with one alpha."""
-        codes = {nearest_leak(float(alpha), noted) for alpha in np.unique(neurons.alpha)}
-        if len(codes) > 1:
-            raise self._graph.refuse(
-                name,
-                f"has leaks from {neurons.alpha.min():.6g} to {neurons.alpha.max():.6g} per step; allowed is one for "
-                "all neurons of a layer",
-            )
-        return float(neurons.alpha.mean()), codes.pop()
+        synapse, is_last = self._table.synapse, link.is_last
+        return state_of(self._graph, name, self._shapes[name], self._steps, synapse, is_last=is_last)
 
     def _matrix(self, name: str, channels_last: bool) -> tuple[Array, Array]:
         """([inputs, outputs], bias) of a Linear or Affine; inputs of a flattened map in the order of our addresses."""
@@ -267,18 +230,6 @@ class _Building:
         return np.concatenate([*rows, bias.reshape(groups, n_columns)])
 
 
-def _about(neurons: Neurons) -> list[str]:
-    """What of the neurons of a population is not used."""
-    notes = []
-    if (neurons.beta > NO_SYNAPSE).any():
-        notes.append(f"the filter of its synapses ({neurons.beta.max():.3g} per step) is dropped, its charge kept")
-    if neurons.v_reset.any():  # with zero only the last population comes here
-        lowest, highest = _unit(neurons.v_reset)
-        values = f"{lowest:g}" if lowest == highest else f"{lowest:g} to {highest:g}"
-        notes.append(f"its v_reset of {values} is not used")
-    return notes
-
-
 def _unit(values: Array) -> tuple[float, float]:
     """Lowest and highest of some values."""
     return float(values.min()), float(values.max())
@@ -291,10 +242,6 @@ def _has_bias(noted: Mapping[str, Any], bias: Array) -> bool:
 
 def _same(values: Array) -> bool:
     return bool(np.ptp(values) <= SAME * np.abs(values).max())
-
-
-def _is_zero(alpha: Array) -> bool:
-    return bool((np.abs(alpha) < NO_SYNAPSE).all())
 
 
 __all__ = ["import_graph"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neurochip.config_nir import NirTable
 from neurochip.network.nir_file import Graph
+from neurochip.network.nir_leaks import Decay
 from neurochip.network.nir_neurons import Steps
 
 Array = NDArray[np.float64]
@@ -26,8 +27,8 @@ class ImportedLayer:
         weights_node, population: names in the graph; no population where the weights lead to the Output.
         table: its entry of network.layers.
         weights: [n_weight_rows + n_bias_rows, columns].
-        alpha: the factor of v in the graph; None without a state.
-        leak: the lambda of the core.
+        potential: its leak; None for a readout without memory.
+        current: the leak of its synaptic current; None without.
         notes: what differs from the graph, in words.
         unit: the lowest and the highest threshold of the graph by which weights were divided; None: they are as there.
     """
@@ -36,8 +37,8 @@ class ImportedLayer:
     population: str | None
     table: dict[str, Any]
     weights: Array
-    alpha: float | None
-    leak: float | None
+    potential: Decay | None
+    current: Decay | None
     notes: tuple[str, ...] = ()
     unit: tuple[float, float] | None = None
 

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.network.nir_file import Graph
+from neurochip.network.nir_leaks import SAME
 
 Array = NDArray[np.float64]
-UNIT = 1e-12  # R = tau/dt is meant to give a gain of 1, which its rounding may miss by a last place
+UNIT = 1e-12  # R = tau/dt and w_in = tau/dt are meant to give 1, which their rounding may miss by a last place
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def neurons_of(graph: Graph, name: str, n_neurons: int, steps: Steps) -> Neurons
         beta, g = _decay(graph, name, "tau_syn", steps, values)
         charge = g * values("w_in")
     gain = f * values("r")
-    gain[np.abs(gain - 1.0) < UNIT] = 1.0
+    for product in (gain, charge):
+        product[np.abs(product - 1.0) < UNIT] = 1.0
     return Neurons(alpha, gain, f * values("v_leak"), beta, charge, threshold, v_reset)
 
 
@@ -92,12 +94,13 @@ def _decay(graph: Graph, name: str, key: str, steps: Steps, values: Callable[[st
         ratio = steps.dt / tau
     if steps.scheme == "exact":
         return np.exp(-ratio), -np.expm1(-ratio)
-    if (ratio > 1).any():
+    if (ratio > 1 + SAME).any():
         raise graph.refuse(
             name,
             f"has {key} = {tau.min():g}, below network.nir.dt = {steps.dt:g}; forward Euler needs a dt up to {key}, or "
             "network.nir.scheme = 'exact'",
         )
+    ratio = np.minimum(ratio, 1.0)
     return 1.0 - ratio, ratio
 
 

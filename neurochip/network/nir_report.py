@@ -35,7 +35,7 @@ def import_files(setup: Setup, listener: Listener) -> Mapping[str, bytes]:
     listener.message("running the NIR graph, and the network made of it before it learns")
     document = import_report(setup)
     listener.message(summary(document))
-    for note in document["notes"]:
+    for note in document["notes"]:  # now, as well as with the report: learning may take long
         listener.message(f"NIR graph: {note}")
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return {COPY: setup.imported.graph.content, FILE: f"{text}\n".encode()}
@@ -102,7 +102,7 @@ def summary(document: Document) -> str:
     """One line on an import."""
     layers, accuracy, spikes = document["layers"], document["accuracy"], document["spikes"]
     weight = max(layer["max_weight_error"] / (layer["max_weight"] or 1.0) for layer in layers)
-    leak = max(abs(layer.get("leak_error", 0.0)) for layer in layers)
+    leak = max(abs(layer.get(key, 0.0)) for layer in layers for key in ("leak_error", "current_leak_error"))
     threshold = max((abs(layer["threshold_error"]) / layer["threshold"] for layer in layers[:-1]), default=0.0)
     clipped = max(layer["clipped_fraction"] for layer in layers)
     worst = max((layer["differing_share"] for layer in spikes["populations"]), default=0.0)
@@ -142,8 +142,9 @@ def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
     }
     if layer.unit is not None:
         found["unit"] = list(layer.unit)
-    if layer.alpha is not None and layer.leak is not None:
-        found |= {"alpha": layer.alpha, "leak": layer.leak, "leak_error": layer.leak - layer.alpha}
+    for graph, core, decay in (("alpha", "leak", layer.potential), ("beta", "current_leak", layer.current)):
+        if decay is not None:
+            found |= {graph: decay.graph, core: decay.core, f"{core}_error": decay.core - decay.graph}
     if made.is_hidden:
         threshold = layer.table["threshold"]
         found |= {

@@ -174,6 +174,8 @@ def _layer_spec(experiment: Experiment, rule: Rule, shape: LayerShape, index: in
         filter_leak_kind=filter_leak[0],
         filter_leak_value=filter_leak[1],
         rate_boost=shape.rate_boost,
+        current_leak_kind=shape.current_leak[0],
+        current_leak_value=shape.current_leak[1],
     )
     return replace(spec, standardise_constant=_standardise_constant(spec, shape.gain))
 
@@ -227,6 +229,7 @@ def float_layers(
             gain=shape.gain,
             rate_scale=2.0**shape.rate_boost,
             bias_trace=bias_trace,
+            current_leak=None if shape.current_leak == NO_LEAK else leak_factor(shape.current_leak),
         )
         for shape, gate in zip(shapes, gates or [0.0] * len(shapes), strict=True)
     )

@@ -64,6 +64,11 @@ def _filtered(rule: Rule, shapes: tuple[LayerShape, ...]) -> tuple[LayerShape, .
     leak = shapes[-1].leak if rule.trace_filter == READOUT_LEAK else (LEAK_SHIFT, int(rule.trace_filter))
     if leak == NO_LEAK:
         return shapes
+    if any(shape.has_current and shape.keeps_trace for shape in shapes if shape.is_hidden):
+        raise UserError(
+            f"the traces of {rule.name} have a filter (learning.trace_filter), and those of a layer with a synaptic "
+            "current have two leaks already; allowed there is a rule without trace_filter, such as ottt-o"
+        )
     return tuple(
         replace(shape, filter_leak=leak) if shape.is_hidden and shape.keeps_trace else shape for shape in shapes
     )

@@ -38,6 +38,7 @@ class LayerShape(LayerGeometry):
         inputs: its connections; empty: all of the layer before, as in `LayerSpec`.
         frac_event: frac_m.
         filter_leak: second leak of its trace.
+        current_leak: that of its synaptic current; NO_LEAK: it has none.
         attached: of a head or feedback layer, the hidden layer it belongs to.
         out_map: channels, height and width of its outputs, if they are a map.
         scale: f of its events, folded into its weights (semantics section 1).
@@ -65,6 +66,12 @@ class LayerShape(LayerGeometry):
     scale: float = 1.0
     gain: float = 0.0
     fires_above: bool = False
+    current_leak: tuple[str, int] = NO_LEAK
+
+    @property
+    def has_current(self) -> bool:
+        """Whether it has a synaptic current."""
+        return self.current_leak != NO_LEAK
 
     @property
     def rate_boost(self) -> int:
@@ -218,12 +225,14 @@ class _Building:
         self, layer: Conv2dLayer | DenseLayer, kind: str, n_in: int, n_out: int, inputs: tuple[Connection, ...]
     ) -> LayerShape:
         leak = _leak_of(layer) or (LEAK_SHIFT, DEFAULT_LEAK_SHIFT)
+        current_leak = _current_leak_of(layer)
+        trace_leak, filter_leak = _cascade(current_leak, self._trace_leak(inputs, leak))
         keeps = self._learning.first_layer == "trace" or any(c.source != NETWORK_INPUT for c in inputs)
         return LayerShape(
-            kind, n_in, n_out, layer.bias, leak, self._trace_leak(inputs, leak), keeps, layer.threshold, layer.reset,
+            kind, n_in, n_out, layer.bias, leak, trace_leak, keeps, layer.threshold, layer.reset,
             inputs=self._unless_default(inputs, n_in), frac_event=self._stream.frac_event,
             scale=self._stream.scale, gain=layer.gain * self._stream.scale if layer.standardise else 0.0,
-            fires_above=layer.comparator == "gt",
+            fires_above=layer.comparator == "gt", current_leak=current_leak, filter_leak=filter_leak,
         )  # fmt: skip
 
     def _trace_leak(self, inputs: tuple[Connection, ...], own: tuple[str, int]) -> tuple[str, int]:
@@ -248,10 +257,12 @@ class _Building:
             # A memoryless readout has lambda = 0; the option gives its trace the leak of the last hidden layer.
             keeps = self._learning.readout_trace and hidden is not None
             trace_leak = hidden.leak if keeps and hidden is not None else NO_LEAK
+        current_leak = _current_leak_of(layer)
+        trace_leak, filter_leak = _cascade(current_leak, trace_leak)
         return LayerShape(
             "readout", stream.n_addresses, self._n_classes, layer.bias, leak or NO_LEAK, trace_leak, keeps, 0.0,
             "subtract", inputs=self._unless_default(stream.for_dense, stream.n_addresses),
-            frac_event=stream.frac_event, scale=stream.scale,
+            frac_event=stream.frac_event, scale=stream.scale, current_leak=current_leak, filter_leak=filter_leak,
         )  # fmt: skip
 
     def _unless_default(self, inputs: tuple[Connection, ...], n_in: int) -> tuple[Connection, ...]:
@@ -267,9 +278,22 @@ def _named(where: str) -> Iterator[None]:
 
 
 def _leak_of(layer: LeakyLayer) -> tuple[str, int] | None:
-    if layer.leak_constant is not None:
-        return (LEAK_CONSTANT, layer.leak_constant)
-    return (LEAK_SHIFT, layer.leak_shift) if layer.leak_shift is not None else None
+    return _leak(layer.leak_shift, layer.leak_constant)
+
+
+def _current_leak_of(layer: LeakyLayer) -> tuple[str, int]:
+    return _leak(layer.current_leak_shift, layer.current_leak_constant) or NO_LEAK
+
+
+def _leak(shift: int | None, constant: int | None) -> tuple[str, int] | None:
+    if constant is not None:
+        return (LEAK_CONSTANT, constant)
+    return (LEAK_SHIFT, shift) if shift is not None else None
+
+
+def _cascade(current: tuple[str, int], membrane: tuple[str, int]) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Both leaks of a trace: events decay as the current first, then as what the current goes into."""
+    return (membrane, NO_LEAK) if current == NO_LEAK else (current, membrane)
 
 
 __all__ = ["Fracs", "HeadFracs", "LayerShape", "layer_shapes", "leak_factor", "sensor_map", "uses_map"]

@@ -14,7 +14,8 @@ from neurochip.report.table import NOTHING, number
 
 FILE = "nir_import.json"
 READ = ("sha256", "dt", "scheme", "reset", "comparator", "synapse", "outputs", "task_step_us")
-LEAKS = ("alpha", "leak")  # they differ late
+CURRENTS = ("beta", "current_leak")
+LEAKS = ("alpha", "leak", *CURRENTS)  # they differ late
 Section = Mapping[str, Any]
 # Title, key, unit, meaning.
 LAYER_COLUMNS = (
@@ -23,6 +24,8 @@ LAYER_COLUMNS = (
     ("clipped (%)", "clipped_fraction", "%", "weights beyond the range of the format, of all"),
     ("λ of the graph", "alpha", "", "factor of the potential per step, as the graph says"),
     ("λ of the core", "leak", "", "factor of the potential per step, as the core has it"),
+    ("λ of the current, graph", "beta", "", "factor of the synaptic current per step, as the graph says"),
+    ("λ of the current, core", "current_leak", "", "factor of the synaptic current per step, as the core has it"),
     ("threshold off by", "threshold_error", "", "what rounding, and firing above a threshold, add to it"),
 )
 SPIKE_COLUMNS = (
@@ -59,14 +62,17 @@ def _before(section: Section) -> list[str]:
 
 
 def _layers(section: Section) -> Table:
+    """Columns on synaptic currents are left out where no layer has one."""
+    with_current = any("beta" in layer for layer in section["layers"])
+    columns = [column for column in LAYER_COLUMNS if with_current or column[1] not in CURRENTS]
     rows, tips = [], []
     for layer in section["layers"]:
         name = layer["weights"] if layer["population"] is None else f"{layer['weights']} → {layer['population']}"
-        texts = [_text(layer, key, unit) for _, key, unit, _ in LAYER_COLUMNS]
+        texts = [_text(layer, key, unit) for _, key, unit, _ in columns]
         form = f"s{layer['weight_bits']}.{layer['weight_frac']}"
         rows.append([name, layer["kind"], form, _unit(layer), *texts])
-        tips.append(["", "", "", *_tips(name, LAYER_COLUMNS, texts)])
-    head = ["nodes", "kind", "format", "counts as 1", *(title for title, *_ in LAYER_COLUMNS)]
+        tips.append(["", "", "", *_tips(name, columns, texts)])
+    head = ["nodes", "kind", "format", "counts as 1", *(title for title, *_ in columns)]
     return table_of(head, rows, tips)
 
 

@@ -12,10 +12,13 @@ SCHEMA_NAME = "neurochip-report/1"
 FILES: Mapping[str, str] = {  # what a document says under `schema` -> file
     SCHEMA_NAME: "report.schema.json",
     "neurochip-cost/1": "cost.schema.json",
+    "neurochip-map/1": "map.schema.json",
     "neurochip-sweep/1": "sweep.schema.json",
     "neurochip-point/1": "point.schema.json",
     "neurochip-comparison/1": "comparison.schema.json",
     "neurochip-neurobench/1": "neurobench.schema.json",
+    "neurochip-diagnosis/1": "diagnosis.schema.json",
+    "neurochip-export/1": "export.schema.json",
 }
 
 

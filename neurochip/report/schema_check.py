@@ -27,7 +27,7 @@ LIMITS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "maximum": ("at most", lambda value, limit: value <= limit),
     "exclusiveMinimum": ("more than", lambda value, limit: value > limit),
 }
-ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description"})
+ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "default"})
 NOT_ASKED = frozenset({"propertyNames"})  # which keys there may be, besides those that must
 CHECKED = frozenset(
     {"$ref", "type", "const", "enum", "pattern", "required", "properties", "additionalProperties", "items", "minItems",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neurochip.activity import SATURATION_FIELDS, Activity
-from neurochip.spec import CoreSpec
+from neurochip.spec import LEAK_NONE, CoreSpec
 
 SIGNALS = tuple(name.removeprefix("sat_") for name in SATURATION_FIELDS)
 
@@ -23,9 +23,9 @@ def underflow_counts(activity: Activity) -> list[int]:
 def saturation_shares(activity: Activity, spec: CoreSpec) -> dict[str, float | None]:
     """Saturations per value that was formed and could have saturated; None for a signal that the rule does not have.
 
-    Values are additions to membranes (one per neuron and step with `deliver = "neuron"`) and to readout sums, traces of
-    inputs per step, e of readouts and d and g of hidden neurons per step, carried errors per step, and products that
-    are added to gradients and weights.
+    Values are additions to membranes (one per neuron and step with `deliver = "neuron"`) and to readout sums, with a
+    synaptic current those to either of the two, traces of inputs per step, e of readouts and d and g of hidden neurons
+    per step, carried errors per step, and products that are added to gradients and weights.
     """
     values = _values(activity, spec)
     return {signal: _share(sum(_per_layer(activity, f"sat_{signal}")), values.get(signal, 0)) for signal in SIGNALS}
@@ -52,11 +52,17 @@ def _neurons(spec: CoreSpec, hidden: bool) -> int:
     return sum(layer.n_out for layer in spec.layers if layer.is_hidden == hidden and layer.kind != "feedback")
 
 
+def _currents(spec: CoreSpec, hidden: bool) -> int:
+    """Those of them that have a synaptic current."""
+    return sum(layer.n_out for layer in spec.layers if layer.is_hidden == hidden and layer.has_current)
+
+
 def _additions(activity: Activity, spec: CoreSpec, hidden: bool) -> int:
     """Additions to membranes, or to readout sums: one per event and column it reaches, and one per bias and step."""
+    currents = _currents(spec, hidden) * _cells(activity)  # of these into membranes or sums
     if hidden and spec.deliver == "neuron":
-        return _neurons(spec, hidden) * _cells(activity)
-    number = 0
+        return _neurons(spec, hidden) * _cells(activity) + currents
+    number = currents
     for layer, taps in zip(spec.layers, activity.per_layer("deliver_taps"), strict=True):
         if layer.is_hidden == hidden and layer.kind != "feedback":
             number += taps * layer.columns + int(layer.bias) * layer.n_out * _cells(activity)
@@ -70,9 +76,12 @@ def _values(activity: Activity, spec: CoreSpec) -> dict[str, int]:
         return values
     values["error"] = (2 * hidden + readouts) * cells
     if spec.credit == "trace":
-        values["trace"] = sum(layer.n_in for layer in spec.layers if layer.keeps_trace) * cells
+        traced = [layer for layer in spec.layers if layer.keeps_trace]
+        filtered = [layer for layer in traced if layer.filter_leak_kind != LEAK_NONE]  # they have two values
+        values["trace"] = sum(layer.n_in for layer in [*traced, *filtered]) * cells
     if spec.credit == "unroll":
-        values["delta"] = (hidden + readouts) * cells
+        carried = _currents(spec, hidden=True) + _currents(spec, hidden=False)
+        values["delta"] = (hidden + readouts + carried) * cells
     formed, applied = sum(activity.per_layer("update_products")), sum(activity.applied("update_products"))
     if spec.update == "accumulate":
         values["gradient"] = formed + (applied if spec.momentum_shift else 0)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from exported_runs import CASES, finished_runs
 
 from neurochip.cli import main
+from neurochip.errors import UserError
+from neurochip.export import read_npz, spec_of
+from neurochip.export.c_header import CHOICES, VALUES
 from neurochip.report import load_schema
 from neurochip.report.schema import FILES
 from neurochip.report.schema_check import first_problem
+from neurochip.spec import CoreSpec, LayerSpec
+from neurochip.topology import Connection, ConvShape
 
 Keys = tuple[Any, ...]
 OF_TYPE: dict[str, Any] = {
@@ -28,8 +35,13 @@ OF_TYPE: dict[str, Any] = {
 FREE = {  # places whose values are of several types, as a pattern of the path -> the types
     r"(^|\.)experiment\.precision\.(\w+\.)?\w+\.frac(\.\[\])?$": {"text", "number", "list"},  # "auto" or a number
     r"^task\.classes\.\[\]$": {"text", "number"},
+    r"^classes\.\[\]$": {"text", "number"},
     r"^rows\.\[\]\.\w+\.[\w.]+$": {"text", "number", "truth", "list"},  # keys of the experiment, as a sweep varies them
     r"^differs\.": {"text", "number", "truth", "list"},
+    r"^axes\.\[\]\.(base|values\.\[\])$": {"text", "number", "truth"},  # of any axis of a map
+    r"^(base|sheets\.\[\]|points\.\[\]\.settings|(\w+\.\[\]\.)+fixed)\.[\w.-]+(\.\[\])?$": {"text", "number", "truth"},
+    r"^moves\.\[\]\.value$": {"text", "number", "truth"},
+    r"^(\w+\.\[\]\.)+between\.\[\]$": {"number"},  # or a factor
 }  # fmt: skip
 MOST_FREE = 8  # of different places in a document, columns of a sweep or comparison counted once
 
@@ -161,6 +173,102 @@ def test_what_a_sweep_writes_meets_its_schemas(
         assert point["schema"] == "neurochip-point/1"
         check(point)
         check_every_leaf(point)
+
+
+AXES = ["--axis", "steps=2,8,4000", "--axis", "width=x0.5,8:4", "--axis", "psi=0.3", "--axis", "signal=0.4:0.3:0.2"]
+MAPS = {
+    "of the default axes": ["--network", "12-6-4-3", "--rules", "ottt-o,bptt-o,sltt"],
+    "of axes of its own": ["--network", "40-20-8-4", *AXES, "--set", "chip.overflow=refuse"],
+    "of keys": ["--network", "12-6-3", "--axis", "learning.surrogate=sigmoid,triangle", "--axis", "learning.batch=1,4"],
+    "of rates of layers": ["--network", "12-6-3", "--axis", "rate=0.05:0.2,x0.5,0.1", "--axis", "steps=2,9"],
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_what_a_map_of_costs_writes_meets_its_schema(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--map", *MAPS[name], "--samples", "1", "--json", "--quiet"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "neurochip-map/1"
+    check(document)
+    long = {key: document[key] for key in ("points", "borders", "winner_changes", "moves")}
+    check_every_leaf({**document, **{key: entries[:: len(entries) // 8 + 1] for key, entries in long.items()}})
+
+
+def test_what_a_diagnosis_writes_meets_its_schema(
+    finished: Path, networks: Mapping[str, Path], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of dense and convolutional layers, heads and feedback, with an advice and without."""
+    floored = ["--set", "precision.weight.rounding=floor", "--out", str(folder / "floored")]
+    assert (
+        main(["learn", str(finished.parent / "small.toml"), "--quiet", "--set", 'run.rules=["ottt-o"]', *floored]) == 0
+    )
+    kinds, advised = set(), set()
+    for run in (finished, folder / "floored", *networks.values()):
+        capsys.readouterr()
+        assert main(["diagnose", str(run), "--samples", "4", "--json", "--quiet"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["schema"] == "neurochip-diagnosis/1"
+        check(document)
+        check_every_leaf(document)
+        kinds |= {layer["kind"] for result in document["results"] for layer in result["layers"]}
+        advised |= {result["advice"] is not None for result in document["results"]}
+    assert (kinds, advised) == ({"dense", "conv", "readout", "feedback"}, {True, False})
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return finished_runs(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.mark.parametrize(("network", "rule"), CASES)
+def test_what_an_export_holds_meets_its_schema(
+    network: str, rule: str, networks: Mapping[str, Path], folder: Path
+) -> None:
+    for form in ("npz", "readmemh"):
+        words = ("export", networks[network], "--rule", rule, "--format", form, "--out", folder / form)
+        assert main([str(word) for word in words]) == 0
+    manifest = json.loads((folder / "readmemh" / "manifest.json").read_text(encoding="utf-8"))
+    document = read_npz(folder / "npz" / "network.npz")[0]
+    assert document.items() < manifest.items()
+    for one in (document, manifest):
+        assert one["schema"] == "neurochip-export/1"
+        check(one)
+        check_every_leaf(one)
+
+
+def test_the_schema_of_an_export_has_the_fields_of_the_specification() -> None:
+    """Their types of choices and their defaults; only what has none is required, so that older documents hold."""
+    schema = load_schema("neurochip-export/1")
+    core, layer = schema["properties"]["core"], schema["properties"]["layers"]["items"]
+    words = {key: VALUES[choice] for key, choice in CHOICES.items()} | {"error_rounding": ("floor", "nearest")}
+    shapes = [(core, CoreSpec), (layer, LayerSpec)]
+    shapes += [(schema["$defs"][name], kind) for name, kind in (("connection", Connection), ("convolution", ConvShape))]
+    for shape, kind in shapes:
+        fields = {
+            field.name: field for field in dataclasses.fields(kind) if field.name not in ("layers", "inputs", "conv")
+        }
+        assert fields.keys() <= shape["properties"].keys()
+        for name, field in fields.items():
+            here = shape["properties"][name]
+            assert (name in shape["required"]) == (field.default is dataclasses.MISSING), name
+            assert here.get("default", dataclasses.MISSING) == field.default, name
+            assert set(here.get("enum", ())) == set(words.get(name, ())), name
+
+
+def test_a_damaged_export_is_refused_by_its_key(networks: Mapping[str, Path], folder: Path) -> None:
+    words = ("export", networks["dense"], "--rule", "bptt", "--format", "npz", "--out", folder / "npz")
+    assert main([str(word) for word in words]) == 0
+    whole = read_npz(folder / "npz" / "network.npz")[0]
+    assert spec_of({**whole, "later": 1}) == spec_of(whole)
+    older = [{key: value for key, value in layer.items() if key != "rate_boost"} for layer in whole["layers"]]
+    assert spec_of({**whole, "layers": older}).layers[0].rate_boost == 0
+    for damage, sentence in (
+        ({"core": {**whole["core"], "batch": "many"}}, "key core.batch is 'many', not a whole number"),
+        ({"layers": [{**whole["layers"][0], "kind": "dens"}]}, "key layers[0].kind is 'dens', not one of dense"),
+        ({"core": {key: value for key, value in whole["core"].items() if key != "seed"}}, "key core.seed is missing"),
+    ):
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            spec_of({**whole, **damage})
 
 
 @pytest.mark.parametrize("name", FILES)

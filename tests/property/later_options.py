@@ -1,10 +1,12 @@
-"""Standardisation, scaled events and traces of biases (semantics 1, 3.3, 3.8) drawn on top of a legal specification."""
+"""Standardisation, scaled events, traces of biases, synaptic currents (semantics 1, 3) drawn on top of a legal spec."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import random
+
+from property_strategies import draw_leak
 
 from neurochip.spec import MAX_SHIFT, CoreSpec, LayerSpec
 from neurochip.spec_rule import MAX_STANDARDISE_CONSTANT, MAX_STANDARDISED
@@ -15,7 +17,35 @@ BOOSTS = range(-2, 4)
 def draw_later_options(rng: random.Random, spec: CoreSpec, hostile: bool) -> CoreSpec:
     """What came to the page after the other draws, which so stay what they were for a seed."""
     spec = _draw_standardisation(rng, spec, hostile)
-    return dataclasses.replace(spec, bias_trace=spec.credit == "trace" and rng.randint(0, 99) < 40)
+    spec = dataclasses.replace(spec, bias_trace=spec.credit == "trace" and rng.randint(0, 99) < 40)
+    return _draw_currents(rng, spec)
+
+
+def _draw_currents(rng: random.Random, spec: CoreSpec) -> CoreSpec:
+    """Synaptic currents, in half of the networks, for about six in ten of the layers that may have one."""
+    if rng.randint(0, 1):
+        return spec
+    layers = tuple(_with_current(rng, layer) if rng.randint(0, 99) < 60 else layer for layer in spec.layers)
+    return dataclasses.replace(spec, layers=layers)
+
+
+def _with_current(rng: random.Random, layer: LayerSpec) -> LayerSpec:
+    """The layer with a current, whose trace mostly has the leak of the current and then that of before."""
+    memoryless = (layer.leak_kind, layer.leak_value) in (("none", 0), ("constant", 0))
+    if layer.kind == "feedback" or (layer.kind == "readout" and memoryless):
+        return layer
+    kind, value = draw_leak(rng)
+    layer = dataclasses.replace(layer, current_leak_kind=kind, current_leak_value=value)
+    if rng.randint(0, 99) < 25:
+        return layer
+    before = layer.trace_leak_kind, layer.trace_leak_value
+    return dataclasses.replace(
+        layer,
+        trace_leak_kind=kind,
+        trace_leak_value=value,
+        filter_leak_kind=before[0],
+        filter_leak_value=before[1],
+    )
 
 
 def _draw_standardisation(rng: random.Random, spec: CoreSpec, hostile: bool) -> CoreSpec:

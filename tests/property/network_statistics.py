@@ -11,7 +11,7 @@ from property_network_topology import SPATIALS
 from property_strategies import Case
 
 from neurochip.reference.core import GoldenCore
-from neurochip.spec import NETWORK_INPUT, CoreSpec
+from neurochip.spec import LEAK_NONE, NETWORK_INPUT, CoreSpec
 from neurochip.topology import Connection
 
 SATURATIONS = ("sat_membrane", "sat_readout", "sat_trace", "sat_error", "sat_delta", "sat_gradient", "sat_weight")
@@ -73,6 +73,35 @@ def network_features(spec: CoreSpec) -> dict[str, bool]:
     }
 
 
+def current_features(spec: CoreSpec) -> dict[str, bool]:
+    """Which layers have a synaptic current, and what the rule makes of it."""
+    layers = [(index, layer) for index, layer in enumerate(spec.layers) if layer.has_current]
+    hidden = [index for index, layer in layers if layer.is_hidden]
+    unroll = spec.credit == "unroll"
+    traced = [layer for _, layer in layers if spec.credit == "trace" and layer.keeps_trace]
+    delayed = [index for index in hidden if any(one.delay for one in spec.connections(index))]
+    cascade = [
+        (layer.trace_leak_kind, layer.trace_leak_value) == (layer.current_leak_kind, layer.current_leak_value)
+        and layer.filter_leak_kind != LEAK_NONE
+        for layer in traced
+    ]
+    return {
+        "current of a dense layer": any(layer.kind == "dense" for _, layer in layers),
+        "current of a convolution": any(layer.kind == "conv" for _, layer in layers),
+        "current of a recurrent layer": bool(delayed),
+        "current of a leaky readout": spec.layers[-1].has_current,
+        "current beside layers without": 0 < len(hidden) < sum(layer.is_hidden for layer in spec.layers),
+        "current with deliver neuron": bool(hidden) and spec.deliver == "neuron",
+        "current under unroll": unroll and bool(hidden),
+        "current under unroll, recurrent": unroll and bool(delayed),
+        "current under unroll, of a leaky readout": unroll and spec.layers[-1].has_current,
+        "current with reset path exact": unroll and spec.reset_path == "exact" and bool(hidden),
+        "current behind feedback": bool(hidden) and any(layer.kind == "feedback" for layer in spec.layers),
+        "trace of a current": any(cascade),
+        "trace of a current, other leaks": not all(cascade),
+    }
+
+
 def rule_features(case: Case) -> dict[str, bool]:
     """Which parts of the rule space a learning case has."""
     spec = case.spec
@@ -106,7 +135,7 @@ def tabulate_network(case: Case, totals: Counter[str], golden: GoldenCore, table
     table.add("inference only", spec.credit == "none")
     table.add("deliver neuron", spec.deliver == "neuron")
     table.add("graded events", spec.event_bits > 1)
-    for name, hit in network_features(spec).items():
+    for name, hit in (network_features(spec) | current_features(spec)).items():
         table.add(name, hit)
     table.add("spikes", totals["spikes"] > 0)
     table.add("sat_membrane", totals["sat_membrane"] > 0)

@@ -15,14 +15,16 @@ import float_of_core
 import numpy as np
 import pytest
 from property_network_cases import fixed_network_case
+from property_network_statistics import current_features
 from property_strategies import RULES, Case, fixed_case
 
 from neurochip.core.engine import Engine
 from neurochip.core.float_formats import QUANTISERS
 from neurochip.errors import UserError
+from neurochip.reference.engine import ReferenceEngine
 from neurochip.spec import CoreSpec
 
-N_DENSE, N_NETWORKS = 30, 250
+N_DENSE, N_NETWORKS, N_CURRENTS = 30, 250, 500
 
 
 def comparable(case: Case) -> Case:
@@ -47,6 +49,7 @@ def fracs_of(spec: CoreSpec, name: str) -> int:
     formats = spec.layers[int(layer)]
     return {
         "potential": formats.frac_potential,
+        "current": formats.frac_potential,
         "spike": 0,
         "psi": spec.surrogate_bits,
         "trace": formats.frac_trace,
@@ -55,10 +58,21 @@ def fracs_of(spec: CoreSpec, name: str) -> int:
     }[signal]
 
 
-def differences(case: Case) -> list[str] | None:
-    """What differs between the cores, the first pass that differs; None if a sum saturates that need not agree."""
+class Golden(ReferenceEngine):
+    """The golden core behind the interface of the fast one, and the gradients that it keeps."""
+
+    @property
+    def gradients(self) -> list[Any]:
+        return self._core.gradients
+
+
+def differences(case: Case, make: Callable[..., Any] = Engine) -> list[str] | None:
+    """What differs from a fixed-point core, the first pass that differs; None if a sum saturates that need not agree.
+
+    `make` is that core, the fast one or the golden one.
+    """
     spec, data = case.spec, case.dataset()
-    fixed, twin = Engine(spec, case.weights), float_of_core.twin_of(spec, case.weights)
+    fixed, twin = make(spec, case.weights), float_of_core.twin_of(spec, case.weights)
     for one in case.passes:
         order = np.array(one.order)
         run = fixed.run(data, order, learn=one.learn, end_of_epoch=one.end_of_epoch, probe=range(len(order)))
@@ -70,6 +84,7 @@ def differences(case: Case) -> list[str] | None:
             "readout sums": (run.readout_sums, real.readout_sums * 2.0 ** spec.layers[-1].frac_potential),
             "registers": (fixed.registers, twin.registers),
         }
+        assert not [name for name in set(real.probes) - set(run.probes) if name.startswith("current/")]
         for name, codes in run.probes.items():
             pairs[name] = codes, real.probes[name] * 2.0 ** fracs_of(spec, name)
         for index, layer in enumerate(spec.layers):
@@ -84,11 +99,13 @@ def differences(case: Case) -> list[str] | None:
     return []
 
 
-def compare_all(cases: list[Case], tabulate: Callable[[Case], list[str]]) -> Counter[str]:
+def compare_all(
+    cases: list[Case], tabulate: Callable[[Case], list[str]], make: Callable[..., Any] = Engine
+) -> Counter[str]:
     """Compare cases; returns how many were compared, by what they have."""
     seen: Counter[str] = Counter()
     for case in cases:
-        found = differences(case)
+        found = differences(case, make)
         if found is not None:
             assert found == [], (case.rule, case.seed, found)
             seen.update(["compared", *tabulate(case)])
@@ -124,6 +141,7 @@ def traits(case: Case) -> list[str]:
         "bias trace": spec.bias_trace,
         "rate per layer": any(layer.rate_boost for layer in spec.layers),
         "wide membrane sums": spec.deliver == "neuron",
+        "synaptic current": any(layer.has_current for layer in spec.layers),
     }
     return [name for name, has in found.items() if has]
 
@@ -133,7 +151,20 @@ def test_networks_of_every_kind_are_equal() -> None:
     seen = compare_all(cases, traits)
     assert seen["compared"] > N_NETWORKS // 2
     assert min(seen[name] for case in cases for name in traits(case)) >= 3, seen
-    assert len(seen) == 15, seen
+    assert len(seen) == 16, seen
+
+
+def test_networks_with_synaptic_currents_are_those_of_the_golden_core() -> None:
+    """Every place and every rule that a current may have; the golden core shares no table with the twin."""
+
+    def parts(case: Case) -> list[str]:
+        return [name for name, has in current_features(case.spec).items() if has]
+
+    cases = [comparable(fixed_network_case(seed)) for seed in range(N_NETWORKS, N_NETWORKS + N_CURRENTS)]
+    cases = [case for case in cases if any(layer.has_current for layer in case.spec.layers)]
+    seen = compare_all(cases, parts, Golden)
+    assert seen["compared"] > len(cases) // 2
+    assert min(seen[name] for name in current_features(cases[0].spec)) >= 3, seen
 
 
 def test_without_one_of_its_quantisers_the_twin_differs() -> None:

@@ -24,8 +24,18 @@ CONV: dict[str, Any] = {
     "task__repeat": "count",
     "learning__standardise_every": 0,
 }
-NETWORKS = {"dense": DENSE, "conv": CONV}
-CASES = [(network, rule) for network in NETWORKS for rule in RULES]
+# Synaptic currents. e-prop filters traces by the leak of the readout, and those of a current have two leaks already.
+CURRENT: dict[str, Any] = {
+    "network__layers": [
+        {"kind": "dense", "neurons": 11, "recurrent": True, "current_leak_shift": 1, "threshold": 0.5},
+        {"kind": "dense", "neurons": 6, "leak_shift": 2, "current_leak_constant": 40000, "threshold": 0.5},
+        {"kind": "readout", "leak_shift": 2, "current_leak_constant": 50000},
+    ],
+    "precision__weight": {"bits": 11, "rounding": "nearest"},
+}
+NETWORKS = {"dense": DENSE, "conv": CONV, "current": CURRENT}
+RULES_OF = {network: [rule for rule in RULES if (network, rule) != ("current", "e-prop")] for network in NETWORKS}
+CASES = [(network, rule) for network in NETWORKS for rule in RULES_OF[network]]
 
 
 @cache
@@ -35,5 +45,5 @@ def finished_runs(folder: Path) -> Mapping[str, Path]:
     folder.mkdir()
     tiny.write_tiny_task(folder)
     for name, changes in NETWORKS.items():
-        tiny.run_tiny(folder, folder / name, RULES, **changes)
+        tiny.run_tiny(folder, folder / name, RULES_OF[name], **changes)
     return {name: folder / name for name in NETWORKS}

@@ -60,6 +60,7 @@ def float_layer(layer: LayerSpec, spec: CoreSpec) -> FloatLayerSpec:
         gain=gain,
         rate_scale=2.0**layer.rate_boost,
         bias_trace=spec.bias_trace,
+        current_leak=leak_of(layer.current_leak_kind, layer.current_leak_value) if layer.has_current else None,
     )
 
 

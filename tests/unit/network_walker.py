@@ -57,9 +57,29 @@ class NetworkWalker:
         return self.spec.credit == "unroll" and layer.leak_kind != "none"
 
     def signal_bits(self, index: int) -> int:
+        return self.spec.delta_bits if self.carries(self.has_signal(index)) else self.spec.error_bits
+
+    def has_signal(self, index: int) -> int:
+        """The layer whose signal is that of this one: itself, or the readout that a feedback layer names."""
         layer = self.spec.layers[index]
-        source = index if layer.kind != "feedback" or layer.signal_of is None else layer.signal_of
-        return self.spec.delta_bits if self.carries(source) else self.spec.error_bits
+        return index if layer.kind != "feedback" or layer.signal_of is None else layer.signal_of
+
+    def signal_word(self, index: int) -> int:
+        """Bits of the error word that a signal lies in: with a synaptic current delta and eps side by side."""
+        source = self.has_signal(index)
+        pairs = self.carries(source) and self.spec.layers[source].has_current
+        return self.chip.lanes * self.signal_bits(index) * (2 if pairs else 1)
+
+    def state_word(self, layer: LayerSpec) -> int:
+        """Bits of a neuron word of u or z: with a synaptic current i lies beside it."""
+        bits = self.spec.membrane_bits if layer.is_hidden else self.spec.readout_bits
+        return self.chip.lanes * (bits + bits if layer.has_current else bits)
+
+    def current(self, layer: LayerSpec, bits: int, index: int | None = None) -> None:
+        """What a synaptic current adds per output: its leak, and the sum it goes into (or, backward, that goes in)."""
+        if layer.has_current:
+            self.leak(layer.current_leak_kind, bits, layer=index)
+            self.op("add", bits, layer=index)
 
     def deliver(self, index: int, now: Moment) -> None:
         layer, spec = self.at("deliver", index), self.spec
@@ -75,7 +95,7 @@ class NetworkWalker:
             for _ in range(n_taps):
                 for word in self.words(layer):
                     self.op("synapse_read", self.chip.lanes * spec.weight_bits)
-                    self.rmw("neuron", self.chip.lanes * bits)
+                    self.rmw("neuron", self.state_word(layer))
                     for _ in word:
                         if m is None:
                             self.op("add", bits)
@@ -90,8 +110,9 @@ class NetworkWalker:
             if not layer.is_hidden:
                 self._read_out(layer, index, len(word))
                 continue
-            self.rmw("neuron", lanes * spec.membrane_bits)
+            self.rmw("neuron", self.state_word(layer))
             for j in word:
+                self.current(layer, spec.membrane_bits)
                 self.op("compare", spec.membrane_bits)
                 self.leak(layer.leak_kind, spec.membrane_bits)
                 if layer.reset == "subtract" and now.spikes[index][j]:
@@ -104,11 +125,12 @@ class NetworkWalker:
 
     def _read_out(self, layer: LayerSpec, index: int, n: int) -> None:
         spec, lanes = self.spec, self.chip.lanes
-        self.rmw("neuron", lanes * spec.readout_bits)
+        self.rmw("neuron", self.state_word(layer))
         is_last = index == len(spec.layers) - 1
         if is_last:
             self.rmw("neuron", lanes * self.sum_bits())
         for _ in range(n):
+            self.current(layer, spec.readout_bits)
             if is_last:
                 self.op("add", self.sum_bits())
             if layer.leak_kind != "none":
@@ -153,10 +175,11 @@ class NetworkWalker:
             if not self.carries(index):
                 self.op("error_write", lanes * spec.error_bits)
                 continue
-            self.rmw("error", lanes * spec.delta_bits)
+            self.rmw("error", self.signal_word(index))
             for _ in word:
                 self.leak(layer.leak_kind, spec.delta_bits)
                 self.op("add", spec.delta_bits)
+                self.current(layer, spec.delta_bits)
 
     def paths(self, source: int) -> list[tuple[int, Connection]]:
         """(layer, connection) of all ways on which error comes to a hidden layer."""
@@ -216,7 +239,7 @@ class NetworkWalker:
                     active = [j for j in columns if signal[j] or not self.gates.zero_error]
                     if active:
                         self.op("synapse_read", lanes * spec.weight_bits)
-                        self.op("error_read", lanes * self.signal_bits(index))
+                        self.op("error_read", self.signal_word(index))
                     for _ in active:
                         self.op("mac", spec.weight_bits, self.signal_bits(index), 32)
 
@@ -246,10 +269,11 @@ class NetworkWalker:
         spec, layer, lanes = self.spec, self.spec.layers[source], self.chip.lanes
         for word in self.vector(layer):
             if spec.credit == "unroll":
-                self.rmw("error", lanes * spec.delta_bits, layer=source)
+                self.rmw("error", self.signal_word(source), layer=source)
                 for _ in word:
                     self.leak(layer.leak_kind, spec.delta_bits, layer=source)
                     self.op("add", spec.delta_bits, layer=source)
+                    self.current(layer, spec.delta_bits, source)
             else:
                 self.op("error_read", lanes * spec.surrogate_bits, layer=source)
                 self.op("error_write", lanes * spec.error_bits, layer=source)

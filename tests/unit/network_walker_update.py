@@ -87,7 +87,7 @@ class UpdateWalker(NetworkWalker):
                         self.rmw("synapse", lanes * spec.weight_bits)
                     else:
                         self.rmw("gradient", lanes * spec.gradient_bits)
-                    self.op("error_read", lanes * bits)
+                    self.op("error_read", self.signal_word(index))
                 for _ in columns:
                     self.product(index, p_bits, bits, rb)
 
@@ -147,7 +147,7 @@ class UpdateWalker(NetworkWalker):
             return
         if traced:
             self.op("trace_read", self.chip.trace_lanes * self.spec.trace_bits)
-        self.op("error_read", self.chip.lanes * self.signal_bits(index))
+        self.op("error_read", self.signal_word(index))
         for _ in addresses:
             for _ in columns:
                 self.tile_product(index, traced)
@@ -156,7 +156,7 @@ class UpdateWalker(NetworkWalker):
         o, traced = self.spec.layers[index].columns, self.spec.credit == "trace" and self.spec.layers[index].keeps_trace
         columns = [j for j in word if signal[block * o + j] or not skips]
         if columns:
-            self.op("error_read", self.chip.lanes * self.signal_bits(index))
+            self.op("error_read", self.signal_word(index))
         for _ in columns:
             self.tile_product(index, traced)
 

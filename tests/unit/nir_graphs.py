@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurochip.config_nir import NirTable
-from neurochip.events import EventDataset
 from neurochip.network.nir_file import Graph, parse_nir
 from neurochip.network.nir_import import import_graph
 from neurochip.network.nir_imported import Imported
+from neurochip.reference.core import GoldenCore, GoldenRun, GoldenSample
+from neurochip.spec import CoreSpec
 
 DT = 2.0**-10  # seconds; a power of two, so that gains and leaks of the tests are exact
 
@@ -47,10 +49,13 @@ def lif(shape: Any, **changes: Any) -> nir.LIF:
     return nir.LIF(**{key: np.broadcast_to(np.asarray(value, float), shape).copy() for key, value in values.items()})
 
 
-def cuba(shape: Any, tau_syn: float, w_in: float = 1.0) -> nir.CubaLIF:
+def cuba(shape: Any, tau_syn: Any, w_in: float = 1.0, **changes: Any) -> nir.CubaLIF:
     """CubaLIF neurons with the membrane of `lif`."""
-    values = {"tau_syn": tau_syn, "tau_mem": 4 * DT, "r": 4.0, "v_leak": 0.0, "v_threshold": 1.0, "w_in": w_in}
-    return nir.CubaLIF(**{key: np.full(shape, value) for key, value in values.items()})
+    values: dict[str, Any] = {"tau_mem": 4 * DT, "r": 4.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}
+    values |= {"tau_syn": tau_syn, "w_in": w_in} | changes
+    return nir.CubaLIF(
+        **{key: np.broadcast_to(np.asarray(value, float), shape).copy() for key, value in values.items()}
+    )
 
 
 def integrate_and_fire(shape: Any, threshold: float = 1.0) -> nir.IF:
@@ -74,6 +79,23 @@ def small_chain() -> tuple[dict[str, Any], list[tuple[str, str]]]:
     return chain(nir.Linear(weight=rng.normal(size=(3, 4))), lif((3,)), last)
 
 
+def recurrent_graph(nested: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    rng = np.random.default_rng(2)
+    first, own, last = (nir.Linear(rng.normal(size=size)) for size in ((3, 4), (3, 3), (2, 3)))
+    own = nir.Affine(own.weight, np.array([0.5, 0.0, 0.0]))
+    ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([2]))}
+    if not nested:
+        nodes = {**ends, "fc": first, "pop.lif": lif((3,)), "pop.own": own, "out": last}
+        edges = [("input", "fc"), ("fc", "pop.lif"), ("pop.lif", "pop.own"), ("pop.own", "pop.lif")]
+        return nodes, [*edges, ("pop.lif", "out"), ("out", "output")]
+    inner = nir.NIRGraph(
+        {"i": nir.Input(np.array([3])), "lif": lif((3,)), "own": own, "o": nir.Output(np.array([3]))},
+        [("i", "lif"), ("lif", "own"), ("own", "lif"), ("lif", "o")], type_check=False,
+    )  # fmt: skip
+    nodes = {**ends, "fc": first, "pop": inner, "out": last}
+    return nodes, [("input", "fc"), ("fc", "pop"), ("pop", "out"), ("out", "output")]
+
+
 def imported(graph: Graph, **table: Any) -> Imported:
     return import_graph(graph, NirTable(**{"file": "test.nir", "dt": DT, **table}))
 
@@ -83,10 +105,8 @@ def write(path: Path, nodes: dict[str, Any], edges: list[tuple[str, str]], **met
     return path
 
 
-def events_of(dense: NDArray[np.bool_]) -> EventDataset:
-    """One sample out of [steps, inputs]."""
-    offsets = np.concatenate([[0], np.cumsum(dense.sum(axis=1))]).astype(np.int64)
-    addresses = np.nonzero(dense)[1].astype(np.int32)
-    return EventDataset(
-        offsets, addresses, np.ones(len(addresses), np.int32), np.zeros(1, np.int32), dense.shape[1], len(dense)
-    )
+def golden_run(spec: CoreSpec, weights: Sequence[NDArray[Any]], dense: NDArray[np.bool_]) -> GoldenRun:
+    """One sample, [steps, inputs], through the golden core without learning."""
+    steps = [[(int(address), 1) for address in np.flatnonzero(row)] for row in dense]
+    core = GoldenCore(spec, [np.asarray(layer).tolist() for layer in weights])
+    return core.run([GoldenSample(steps, 0)], learn=False)

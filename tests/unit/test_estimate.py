@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tiny_experiment as tiny
 
+from neurochip.config import load_experiment
 from neurochip.cost_of_run import cost_of_run
 from neurochip.errors import UserError
-from neurochip.estimate import Asked, cost_from_rates
+from neurochip.estimate import Asked, cost_from_rates, draw_point
 from neurochip.estimate_document import SCHEMA
 from neurochip.network.calibrate import assumed_fracs
 from neurochip.network.named import named_network
@@ -95,6 +96,45 @@ def test_formats_hold_what_is_assumed_and_keys_of_the_experiment_win() -> None:
     kept = assumed_fracs(given, shapes, (0.1, 0.2, 0.3), traces)
     assert kept.weight == (3, 3, 3)
     assert kept.trace == (5, 4, 3)
+
+
+def test_formats_of_traces_hold_both_leaks_of_a_current() -> None:
+    """An event in every step: f -> 1 / (1 - 0.75) = 4 by the leak of the current, a -> 4 / (1 - 0.5) by the other."""
+    asked = Asked((1.0, 1.0, 1.0), n_samples=2)
+    fracs = {}
+    for name, current in {"without": {}, "with": {"current_leak_shift": 2}}.items():
+        layers = [{"kind": "dense", "neurons": 9}, {"kind": "dense", "neurons": 7, **current}, {"kind": "readout"}]
+        given = {"network": {"layers": layers}, "task": {"steps": 60}}
+        network = named_network("30-8-5", [])
+        experiment = load_experiment(None, ['run.rules=["ottt-o"]'], tables=given)
+        pricers, _, refused = draw_point(dataclasses.replace(network, experiment=experiment), asked)
+        assert not refused
+        fracs[name] = pricers["ottt-o"].spec.layers[1].frac_trace
+    assert fracs == {"without": 6, "with": 4}  # just under 2 and under 8 in 8 bits, 255 the highest
+
+
+def test_a_network_file_with_currents_is_priced_under_every_rule(tmp_path: Path) -> None:
+    rules = ["infer", "sltt-o", "ottt-o", "bptt-o", "ottt-a", "bptt"]
+    documents = []
+    for name, current in {"with": ", current_leak_shift = 2", "without": ""}.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_text(
+            "inputs = 60\nclasses = 5\nlayers = ["
+            f'{{ kind = "dense", neurons = 24{current} }}, {{ kind = "readout" }}]\n',
+            encoding="utf-8",
+        )
+        overrides = [f"run.rules={json.dumps(rules)}", "task.steps=10"]
+        documents.append(cost_from_rates(named_network(str(path), overrides), Asked(n_samples=8)))
+    for rule in rules:
+        ours, theirs = (result(document, rule) for document in documents)
+        assert ours["footprint_bits"]["neuron"] - theirs["footprint_bits"]["neuron"] == 24 * 16
+        extra = ours["footprint_bits"]["error"] - theirs["footprint_bits"]["error"]
+        assert extra == (24 * 12 if rule in ("bptt-o", "bptt") else 0)
+        for key in ("neuron_read", "neuron_write", "synapse_write" if rule == "sltt-o" else "event_fifo_read"):
+            assert ours["per_sample"]["counts"][key] == theirs["per_sample"]["counts"][key]
+        added = ours["per_sample"]["counts"]["shift"] - theirs["per_sample"]["counts"]["shift"]
+        assert added >= 10 * 24  # the leak of i in every step
+        assert ours["per_sample"]["energy_pj"]["total"] > theirs["per_sample"]["energy_pj"]["total"]
 
 
 def test_whole_batches_are_drawn() -> None:

@@ -111,6 +111,20 @@ def test_a_core_made_from_the_npz_predicts_and_learns_on_like_the_checkpoint(
     assert (core.weights != before) == (rule != "infer")
 
 
+def test_the_document_says_which_layers_have_a_current_and_older_ones_without_it_have_none(
+    runs: Mapping[str, Path],
+) -> None:
+    document = document_of(load_learned(runs["current"], "ottt-o"))
+    leaks = [(layer["current_leak_kind"], layer["current_leak_value"]) for layer in document["layers"]]
+    assert leaks == [("shift", 1), ("constant", 40000), ("constant", 50000)]
+    read = [(layer.current_leak_kind, layer.current_leak_value) for layer in spec_of(document).layers]
+    assert read == leaks
+    older = document_of(load_learned(runs["dense"], "ottt-o"))
+    for layer in older["layers"]:
+        del layer["current_leak_kind"], layer["current_leak_value"]
+    assert [layer.has_current for layer in spec_of(older).layers] == [False] * len(older["layers"])
+
+
 @pytest.mark.parametrize(("network", "rule"), CASES)
 def test_the_arrays_are_the_checkpoint_in_the_narrowest_types(
     network: str, rule: str, runs: Mapping[str, Path], tmp_path: Path

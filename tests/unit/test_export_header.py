@@ -68,6 +68,10 @@ def test_the_header_holds_the_arrays_and_every_number_of_the_document(
             "n_bias_rows",
         ):
             assert macros[f"NEUROCHIP_L{index}_{name.upper()}"] == layer[name]
+        for leak in ("leak", "trace_leak", "filter_leak", "current_leak"):
+            named = macros[f"NEUROCHIP_LEAK_{layer[f'{leak}_kind'].upper()}"]
+            assert macros[f"NEUROCHIP_L{index}_{leak.upper()}_KIND"] == named
+            assert macros[f"NEUROCHIP_L{index}_{leak.upper()}_VALUE"] == layer[f"{leak}_value"]
         for signal, fmt in layer["formats"].items():
             for name, value in fmt.items():
                 assert macros[f"NEUROCHIP_L{index}_FORMATS_{signal.upper()}_{name.upper()}"] == value
@@ -94,7 +98,9 @@ def c_program(arrays: Mapping[str, NDArray[Any]]) -> str:
     return '#include "network.h"\n#include <stdio.h>\nint main(void) {\n' + "\n".join(loops) + "\n    return 0;\n}\n"
 
 
-@pytest.mark.parametrize(("network", "rule"), [("dense", "bptt"), ("dense", "e-prop"), ("conv", "ottt-local")])
+@pytest.mark.parametrize(
+    ("network", "rule"), [("dense", "bptt"), ("dense", "e-prop"), ("conv", "ottt-local"), ("current", "ottt-o")]
+)
 def test_a_c_program_with_the_header_compiles_without_warnings_and_prints_the_arrays(
     network: str, rule: str, runs: Mapping[str, Path], tmp_path: Path
 ) -> None:

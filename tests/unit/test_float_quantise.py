@@ -15,9 +15,12 @@ from neurochip.core.layout import initial_registers
 from neurochip.spec import CoreSpec
 
 
-def run_of(name: str, **changes: Any) -> tuple[CoreSpec, FloatCore, FloatRun, np.ndarray]:
+def run_of(name: str, currents: bool = False, **changes: Any) -> tuple[CoreSpec, FloatCore, FloatRun, np.ndarray]:
     """One learned sample of the twin with one quantiser, every signal probed; gradients stay unapplied."""
     spec = small_spec(*RULES[name], **changes)
+    if currents:
+        fields: dict[str, Any] = {"current_leak_kind": "constant", "current_leak_value": 40000}
+        spec = replace(spec, layers=tuple(replace(layer, **fields) for layer in spec.layers))
     data, frames = data_of(spec)
     core = core_of(spec, name)
     run = core.run(data, [0], True, [0], end_of_epoch=False)
@@ -60,6 +63,25 @@ def test_a_readout_leaks_towards_zero_and_is_rounded_once() -> None:
     for t, spikes in enumerate(run.probes["spike/0"].astype(float)):
         z = snapped(towards_zero(z * 64 * 0.5) / 64 + spikes @ core.weights[1][:-1] + core.weights[1][-1], 6, 10)
         np.testing.assert_allclose(run.probes["potential/1"][t], z, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["membrane", "readout"])
+def test_currents_and_what_they_go_into_leak_towards_zero_and_are_rounded_and_saturate_each(name: str) -> None:
+    """i = Q(leak i + what comes), then u = Q(leak u + i): of the hidden layer, or of the readout."""
+    _, core, run, frames = run_of(name, currents=True)
+    k, bits = (0, 9) if name == "membrane" else (1, 10)
+    weights, leak = core.weights[k], (0.75, 0.5)[k]
+    i = residual = np.zeros(weights.shape[1])
+    saturated = []
+    for t, came in enumerate(frames if k == 0 else run.probes["spike/0"].astype(float)):
+        before = towards_zero(i * 64 * 40000 / 65536) / 64 + came @ weights[:-1] + weights[-1]
+        i = snapped(before, 6, bits)
+        u = snapped(towards_zero(residual * 64 * leak) / 64 + i, 6, bits)
+        np.testing.assert_allclose(run.probes[f"current/{k}"][t], i, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(run.probes[f"potential/{k}"][t], u, rtol=0, atol=1e-12)
+        residual = u - 1.25 * (u >= 1.25) if k == 0 else u
+        saturated += [np.abs(before).max() >= 4, np.abs(u).max() >= 3.98]
+    assert k == 1 or (any(saturated[::2]) and any(saturated[1::2]))
 
 
 def test_surrogates_are_those_of_the_table() -> None:
@@ -124,6 +146,24 @@ def test_carried_errors_leak_towards_zero_and_saturate(reset_path: str) -> None:
         delta = snapped((carried - through + run.probes["d/0"][t] * psi * 32) / 32, 5, 6)
         np.testing.assert_allclose(run.probes["signal/0"][t], delta, rtol=0, atol=1e-12)
     assert np.abs(delta).max() > 0
+
+
+@pytest.mark.parametrize("reset_path", ["detached", "exact"])
+def test_both_errors_of_a_layer_with_a_current_leak_towards_zero_and_saturate(reset_path: str) -> None:
+    """delta, the error of u, as above; epsilon, that of i and the signal, follows it."""
+    _, _, run, _ = run_of("delta", currents=True, reset_path=reset_path, delta_bits=6)
+    delta = epsilon = np.zeros(9)
+    reached = []
+    for t in range(6, -1, -1):
+        psi = run.probes["psi/0"][t]
+        carried = towards_zero(delta * 32 * 0.75)
+        through = nearest(1.25 * psi * carried) if reset_path == "exact" else 0.0
+        delta = snapped((carried - through + run.probes["d/0"][t] * psi * 32) / 32, 5, 6)
+        epsilon = snapped(towards_zero(epsilon * 32 * 40000 / 65536) / 32 + delta, 5, 6)
+        np.testing.assert_allclose(run.probes["signal/0"][t], epsilon, rtol=0, atol=1e-12)
+        reached += [epsilon.min(), epsilon.max()]
+    assert min(reached) == -1 or max(reached) == 31 / 32
+    assert (epsilon != delta).any()
 
 
 def test_gradients_add_up_rounded_products_and_saturate() -> None:

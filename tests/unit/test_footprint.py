@@ -142,6 +142,55 @@ def test_footprint_equals_what_the_golden_core_allocates(rule: str, sizes: tuple
     assert footprint_bits(spec) == Memories(spec, zeros).footprint_bits()
 
 
+def with_currents(rule: str, n_steps: int = 20) -> CoreSpec:
+    """7-10-6-5 with synaptic currents in the first layer and in its readout, which is leaky."""
+    spec = network((7, 10, 6, 5), rule, n_steps)
+    current: dict[str, Any] = {"current_leak_kind": "shift", "current_leak_value": 2}
+    first, second, last = spec.layers
+    if spec.credit == "trace":
+        current |= {"filter_leak_kind": "shift", "filter_leak_value": 1}
+    leaky = dataclasses.replace(last, leak_kind="shift", leak_value=3, **current)
+    return dataclasses.replace(spec, layers=(dataclasses.replace(first, **current), second, leaky))
+
+
+@pytest.mark.parametrize(
+    ("rule", "trace", "error"),
+    [
+        ("infer", 0, 0),
+        ("ottt-o", (2 * 7 + 10) * 8, 16 * 4 + 21 * 8),  # two values per trace of the first layer
+        ("sltt-o", 0, 16 * 4 + 21 * 8),
+        ("bptt", 0, 2 * 10 * 12 + 6 * 12 + 2 * 5 * 12),  # δ and ε of 10 neurons and of 5 classes, δ of 6 neurons
+    ],
+)
+def test_currents_lie_beside_potentials_and_under_unroll_their_errors_beside_delta(
+    rule: str, trace: int, error: int
+) -> None:
+    spec = with_currents(rule)
+    bits = footprint_bits(spec)
+    assert bits["neuron"] == 2 * 10 * 16 + 6 * 16 + 2 * 5 * 24 + 5 * 29  # Σz alone has no current
+    assert (bits["trace"], bits["error"]) == (trace, error)
+    assert bits["synapse"] == SYNAPSE
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n_steps", [1, 5])
+def test_footprint_with_currents_equals_what_the_golden_core_allocates(rule: str, n_steps: int) -> None:
+    spec = with_currents(rule, n_steps)
+    zeros = [[[0] * layer.n_out for _ in range(layer.n_in + 1)] for layer in spec.layers]
+    assert footprint_bits(spec) == Memories(spec, zeros).footprint_bits()
+
+
+def test_words_of_pairs_are_twice_as_wide_and_as_many() -> None:
+    spec, chip = with_currents("bptt"), Chip({})
+    assert footprint_words(spec, chip) == footprint_words(network((7, 10, 6, 5), "bptt"), chip)
+    width = word_bits(spec, chip)
+    assert width["neuron"] == 4 * 2 * 24  # z and i, wider than 29 bits of Σz
+    assert width["error"] == 4 * 2 * 12
+    narrow = dataclasses.replace(spec, membrane_bits=24, readout_bits=8, layers=(*spec.layers[:2], spec.layers[1]))
+    assert word_bits(narrow, chip)["neuron"] == 4 * 2 * 24  # u and i of the first layer
+    assert word_bits(with_currents("ottt-o"), chip)["error"] == 4 * 8
+
+
 def test_words_round_every_row_and_vector_up_by_hand() -> None:
     chip = Chip({})
     # Words of 4 columns: 10 -> 3, 6 -> 2, 5 -> 2; of 3 traces: 7 -> 3, 10 -> 4.

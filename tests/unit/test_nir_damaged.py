@@ -9,8 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from nir_graphs import DT, chain, content_of, conv, cuba, flatten, lif, small_chain
-from test_nir_import import recurrent_graph
+from nir_graphs import DT, chain, content_of, conv, cuba, flatten, lif, recurrent_graph, small_chain
 
 from neurochip.config_nir import NirTable
 from neurochip.errors import UserError
@@ -25,7 +24,7 @@ def contents() -> list[bytes]:
     import nir
 
     mapped = chain(
-        conv(np.ones((2, 1, 2, 2))), cuba((2, 3, 3), DT), nir.SumPool2d(*map(np.array, ((1, 3), (1, 3), (0, 0)))),
+        conv(np.ones((2, 1, 2, 2))), cuba((2, 3, 3), 2 * DT), nir.SumPool2d(*map(np.array, ((1, 3), (1, 3), (0, 0)))),
         flatten(), nir.Affine(np.ones((2, 6)), np.ones(2)), shape=(1, 4, 4),
     )  # fmt: skip
     return [content_of(*small_chain()), content_of(*mapped), content_of(*recurrent_graph(True))]
@@ -35,7 +34,7 @@ def outcome(content: bytes) -> str:
     """Nothing for a graph that was imported and run, else the sentence."""
     try:
         graph = parse_nir(content, "damaged.nir")
-        found = import_graph(graph, NirTable(file="damaged.nir", dt=DT, synapse="instant"))
+        found = import_graph(graph, NirTable(file="damaged.nir", dt=DT))
         with np.errstate(all="ignore"):  # flipped bits make weights of any size
             NirRunner(graph, Steps(DT)).run(np.ones((2, found.n_inputs)))
     except UserError as error:

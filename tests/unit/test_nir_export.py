@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 from pathlib import Path
@@ -15,7 +16,7 @@ import tiny_experiment as tiny
 from exported_runs import CASES, finished_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nir_graphs import DT, events_of
+from nir_graphs import DT, golden_run
 
 from neurochip.config import Experiment, parse_experiment
 from neurochip.config_nir import NirTable
@@ -33,7 +34,6 @@ from neurochip.network.nir_imported import Imported
 from neurochip.network.nir_run import NirRunner
 from neurochip.network.resolve import Lanes, core_spec
 from neurochip.network.shape import layer_shapes
-from neurochip.reference.core import GoldenCore, GoldenSample
 from neurochip.rules.presets import find_rule
 from neurochip.spec import CoreSpec
 
@@ -52,10 +52,22 @@ def draw_leak(rng: random.Random) -> dict[str, int]:
     return {"leak_constant": rng.choice([0, 32768, 65535, 65536, rng.randint(0, 65536)])}
 
 
+def draw_current(rng: random.Random) -> dict[str, int]:
+    """The leak of a synaptic current, or none."""
+    return {f"current_{key}": value for key, value in draw_leak(rng).items()} if rng.random() < 0.5 else {}
+
+
+def draw_readout(rng: random.Random) -> dict[str, Any]:
+    """A readout, memoryless or leaky, with a current where that has a potential to go into."""
+    leak = draw_leak(rng) if rng.random() < 0.7 else {}
+    current = draw_current(rng) if leak.get("leak_constant", int(bool(leak))) else {}
+    return {"kind": "readout", "bias": rng.random() < 0.5, **leak, **current}
+
+
 def draw_hidden(rng: random.Random, has_map: bool, reset: str) -> dict[str, Any]:
     """A convolution, most often where there is a map, or a dense layer."""
     common: dict[str, Any] = {"reset": reset, "bias": rng.random() < 0.5, "threshold": rng.choice([1, 0.7])}
-    common |= {"comparator": rng.choice(["ge", "gt"]), **draw_leak(rng)}
+    common |= {"comparator": rng.choice(["ge", "gt"]), **draw_leak(rng), **draw_current(rng)}
     if not has_map or rng.random() < 0.25:
         return {"kind": "dense", "neurons": rng.randint(1, 5), "recurrent": rng.random() < 0.5, **common}
     return {
@@ -78,7 +90,7 @@ def draw_network(rng: random.Random) -> Experiment:
             same = {"kernel": [1, 1], "stride": 1, "padding": 0} if has_map else {}
             layers += [layer | same | {"name": f"twin{index}"}, {"kind": "add", "layer": f"h{index}"}]
         has_map = has_map and add_pool(rng, layers)
-    layers.append({"kind": "readout", "bias": rng.random() < 0.5, **rng.choice([{}, draw_leak(rng)])})
+    layers.append(draw_readout(rng))
     network: dict[str, Any] = {"layers": layers} | ({"input_shape": [2, 5, 4]} if is_map else {})
     precision = {"weight": {"bits": rng.choice([4, 8, 12])}}
     return parse_experiment({"network": network, "precision": precision, "task": {"steps": N_STEPS}}, "the test")
@@ -118,7 +130,7 @@ def read_back(learned: Learned) -> tuple[Graph, Imported]:
 
 def spec_again(experiment: Experiment, imported: Imported) -> CoreSpec:
     """The specification of the imported network in the formats that the file states."""
-    own = {"layers": list(imported.tables)}
+    own: dict[str, Any] = {"layers": list(imported.tables)}
     if imported.input_shape is not None:
         own["input_shape"] = list(imported.input_shape)
     tables = experiment.to_tables() | {"network": own}
@@ -146,26 +158,14 @@ def test_a_network_comes_back_to_the_bit(seed: int) -> None:
     assert imported.formats["weight_bits"] == learned.spec.weight_bits
 
 
-def golden_spikes(learned: Learned, dense: Any) -> dict[int, Any]:
-    """Spikes of the hidden layers of the golden core, [steps, neurons]."""
-    spec = learned.spec
-    core = GoldenCore(spec, [weights.tolist() for weights in learned.weights])
-    data = events_of(dense)
-    steps = [
-        [(int(a), 1) for a in data.addresses[data.step_offsets[t] : data.step_offsets[t + 1]]] for t in range(N_STEPS)
-    ]
-    probes = core.run([GoldenSample(steps, 0)], learn=False).probes
-    return {index: np.array(probes[f"spike/{index}"])[0] for index, layer in enumerate(spec.layers) if layer.is_hidden}
-
-
 @settings(max_examples=100)
 @given(seed=st.integers(0, 2**32))
 def test_the_graph_spikes_as_the_golden_core_does(seed: int) -> None:
     """Without rounding leaks and saturation both compute the same: leaks of 0 or none, wide membranes."""
     tables = draw_network(random.Random(seed)).to_tables()
-    for layer in tables["network"]["layers"]:
-        if layer.pop("leak_shift", None) is not None or layer.get("leak_constant", 0) not in (0, 65536):
-            layer["leak_constant"] = 65536
+    for layer, leak in itertools.product(tables["network"]["layers"], ("leak", "current_leak")):
+        if layer.pop(f"{leak}_shift", None) is not None or layer.get(f"{leak}_constant", 0) not in (0, 65536):
+            layer[f"{leak}_constant"] = 65536
     tables["precision"] = {"weight": {"bits": 4}, "membrane": {"bits": 24}}
     try:
         learned = learned_of(parse_experiment(tables, "the test"), seed)
@@ -173,10 +173,11 @@ def test_the_graph_spikes_as_the_golden_core_does(seed: int) -> None:
         return
     dense = np.random.default_rng(seed).random((N_STEPS, learned.spec.n_inputs)) < 0.2
     graph, imported = read_back(learned)
-    run = NirRunner(graph, imported.steps).run(dense)
-    for index, spikes in golden_spikes(learned, dense).items():
-        found = in_our_order(run.outputs[str(imported.layers[index].population)])
-        np.testing.assert_array_equal(found, spikes)
+    run = NirRunner(graph, imported.steps).run(dense.astype(np.float64))
+    probes = golden_run(learned.spec, learned.weights, dense).probes
+    for index, layer in enumerate(imported.layers[:-1]):
+        found = in_our_order(run.outputs[str(layer.population)])
+        np.testing.assert_array_equal(found, probes[f"spike/{index}"][0])
 
 
 @pytest.mark.parametrize(("network", "rule"), CASES)
@@ -220,6 +221,28 @@ def test_the_file_is_one_for_nir(tmp_path_factory: pytest.TempPathFactory, tmp_p
     weights = graph.nodes["layer1_weights"].weight
     np.testing.assert_array_equal(weights.T * 2.0 ** learned.spec.layers[1].frac_weight, learned.weights[1][:-1])
     assert nir_files(learned) == nir_files(learned)
+
+
+def test_currents_go_out_as_the_neurons_of_nir() -> None:
+    """dt = 2^-10: tau = dt / (1 - leak), and R and w_in make every spike a jump of its weight."""
+    layers = [
+        {"kind": "dense", "neurons": 2, "leak_shift": 2, "current_leak_shift": 3},
+        {"kind": "dense", "neurons": 2, "leak_constant": 65536, "current_leak_constant": 32768},
+        {"kind": "dense", "neurons": 2, "leak_shift": 1, "current_leak_constant": 65536},
+        {"kind": "readout", "leak_shift": 1, "current_leak_constant": 0},
+    ]
+    learned = learned_of(parse_experiment({"network": {"layers": layers}}, "the test"), 1)
+    graph = nir.read(io.BytesIO(nir_files(learned)["network.nir"]), type_check=True)
+    found = [graph.nodes[f"layer{index}_neurons"] for index in range(4)]
+    assert [type(node).__name__ for node in found] == ["CubaLIF", "CubaLIF", "CubaLIF", "CubaLI"]
+    steps = [(4, 8), (2.0**60, 2), (2, 2.0**60), (2, 1)]
+    for node, (membrane, synapse) in zip(found, steps, strict=True):
+        n = 3 if node is found[-1] else 2
+        for key, value in (("tau_mem", membrane * DT), ("r", membrane), ("tau_syn", synapse * DT), ("w_in", synapse)):
+            np.testing.assert_array_equal(getattr(node, key), np.full(n, value))
+        np.testing.assert_array_equal(node.v_leak, np.zeros(n))
+    noted = [(node.metadata["current_leak_kind"], node.metadata["current_leak_value"]) for node in found]
+    assert noted == [("shift", 3), ("constant", 32768), ("constant", 65536), ("constant", 0)]
 
 
 def test_what_a_graph_cannot_say_is_refused(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What layers and weights come out of a NIR graph, and what is refused."""
+"""What layers and weights come out of a NIR graph."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from nir_graphs import DT, chain, conv, cuba, flatten, imported, integrate_and_fire, lif, parsed, small_chain
+from nir_graphs import (
+    DT,
+    chain,
+    conv,
+    cuba,
+    flatten,
+    imported,
+    integrate_and_fire,
+    lif,
+    parsed,
+    recurrent_graph,
+    small_chain,
+)
 
-from neurochip.errors import UserError
 from neurochip.network.nir_neurons import Steps
-from neurochip.network.nir_run import NirRunner
 from neurochip.network.nir_shapes import infer_shapes
-
-
-def refused(nodes: dict[str, Any], edges: list[tuple[str, str]], **table: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        imported(parsed(nodes, edges), **table)
-    return str(caught.value)
 
 
 def test_a_chain_becomes_layers_with_its_weights() -> None:
@@ -47,7 +51,8 @@ def test_time_constants_become_leak_gain_and_drift(scheme: str, alpha: float, sh
         nir.Linear(np.ones((2, 2))),
     )  # fmt: skip
     layer = imported(parsed(nodes, edges), scheme=scheme).layers[0]
-    assert layer.alpha == pytest.approx(alpha, abs=1e-15)
+    assert layer.potential is not None
+    assert layer.potential.graph == pytest.approx(alpha, abs=1e-15)
     assert layer.table["leak_constant"] == round(alpha * 65536)
     np.testing.assert_allclose(layer.weights[:-1], 0.5 * 3.0 * share)
     np.testing.assert_allclose(layer.weights[-1], [0.25 * 3 * share + 0.125 * share, 0.125 * share])
@@ -144,23 +149,6 @@ def test_maps_keep_their_places() -> None:
                 np.testing.assert_array_equal(last[(y * 2 + x) * 4 + c], matrix[:, (c * 2 + y) * 2 + x])
 
 
-def recurrent_graph(nested: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    rng = np.random.default_rng(2)
-    first, own, last = (nir.Linear(rng.normal(size=size)) for size in ((3, 4), (3, 3), (2, 3)))
-    own = nir.Affine(own.weight, np.array([0.5, 0.0, 0.0]))
-    ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([2]))}
-    if not nested:
-        nodes = {**ends, "fc": first, "pop.lif": lif((3,)), "pop.own": own, "out": last}
-        edges = [("input", "fc"), ("fc", "pop.lif"), ("pop.lif", "pop.own"), ("pop.own", "pop.lif")]
-        return nodes, [*edges, ("pop.lif", "out"), ("out", "output")]
-    inner = nir.NIRGraph(
-        {"i": nir.Input(np.array([3])), "lif": lif((3,)), "own": own, "o": nir.Output(np.array([3]))},
-        [("i", "lif"), ("lif", "own"), ("own", "lif"), ("lif", "o")], type_check=False,
-    )  # fmt: skip
-    nodes = {**ends, "fc": first, "pop": inner, "out": last}
-    return nodes, [("input", "fc"), ("fc", "pop"), ("pop", "out"), ("out", "output")]
-
-
 def test_recurrent_neurons_nested_or_flat_are_one_layer() -> None:
     flat, nested = (parsed(*recurrent_graph(way)) for way in (False, True))
     assert flat.edges == nested.edges
@@ -180,112 +168,6 @@ def test_a_residual_sum_becomes_an_add() -> None:
     found = imported(parsed(nodes, [*edges, ("1", "4")]))
     assert [table["kind"] for table in found.tables] == ["dense", "dense", "add", "readout"]
     assert found.tables[0]["name"] == found.tables[2]["layer"]
-
-
-def test_a_synaptic_filter_is_refused_or_dropped_with_its_charge_kept() -> None:
-    nodes, edges = chain(nir.Linear(np.ones((3, 4))), cuba((3,), 2 * DT, 6.0), nir.Linear(np.ones((2, 3))))
-    message = refused(nodes, edges)
-    assert "node '1' (CubaLIF) filters its input" in message and "network.nir.synapse = 'instant'" in message
-    layer = imported(parsed(nodes, edges), synapse="instant").layers[0]
-    np.testing.assert_array_equal(layer.weights[:-1], 6.0)
-    assert "filter of its synapses (0.5 per step) is dropped" in layer.notes[0]
-    inputs = np.zeros((60, 4))
-    inputs[0, 0] = 1.0
-    nodes["1"].v_threshold[:] = 1e9  # silent: the potentials add up to the same charge
-    totals = []
-    for tau_syn in (2 * DT, DT):
-        nodes["1"].tau_syn[:] = tau_syn
-        totals.append(NirRunner(parsed(nodes, edges), Steps(DT)).run(inputs).potentials["1"].sum(axis=0))
-    np.testing.assert_allclose(totals[0], totals[1], rtol=1e-5)
-
-
-REFUSED: dict[str, tuple[tuple[dict[str, Any], list[tuple[str, str]]], dict[str, Any], str]] = {
-    "no dt": (small_chain(), {"dt": None}, "node '1' (LIF) has tau"),
-    "dt above tau": (small_chain(), {"dt": 1.0}, "forward Euler needs a dt up to tau"),
-    "leaks differ": (
-        chain(nir.Linear(np.ones((2, 4))), lif((2,), tau=[4 * DT, 5 * DT]), nir.Linear(np.ones((2, 2)))),
-        {}, "node '1' (LIF) has leaks from 0.75 to 0.8",
-    ),
-    "threshold 0": (
-        chain(nir.Linear(np.ones((2, 4))), lif((2,), v_threshold=0.0), nir.Linear(np.ones((2, 2)))),
-        {}, "node '1' (LIF) has v_threshold = 0",
-    ),
-    "v_reset": (
-        chain(nir.Linear(np.ones((2, 4))), lif((2,), v_reset=0.5), nir.Linear(np.ones((2, 2)))),
-        {}, "node '1' (LIF) has a v_reset other than 0",
-    ),
-    "dilation": (
-        chain(conv(np.ones((1, 1, 2, 2)), dilation=(2, 2)), lif((1, 2, 2)), shape=(1, 4, 4)),
-        {}, "node '0' (Conv2d) has dilation = [2, 2]",
-    ),
-    "padding same": (
-        chain(conv(np.ones((1, 1, 2, 2)), padding="same"), lif((1, 4, 4)), shape=(1, 4, 4)),
-        {}, "node '0' (Conv2d) has padding = 'same'",
-    ),
-    "overlapping pool": (
-        chain(nir.SumPool2d(np.array([2, 2]), np.array([1, 1]), np.zeros(2, int)), conv(np.ones((1, 1, 2, 2))),
-              lif((1, 2, 2)), flatten(), nir.Linear(np.ones((2, 4))), shape=(1, 4, 4)),
-        {}, "node '0' (SumPool2d) has windows that overlap",
-    ),
-    "average of three": (
-        chain(nir.AvgPool2d(np.array([3, 1]), np.array([3, 1]), np.zeros(2, int)), conv(np.ones((1, 1, 1, 1))),
-              lif((1, 1, 4)), flatten(), nir.Linear(np.ones((2, 4))), shape=(1, 4, 4)),
-        {}, "node '0' (AvgPool2d) averages 3 x 1 values",
-    ),
-    "unlike per place": (
-        chain(conv(np.ones((1, 1, 1, 1))), lif((1, 1, 4), v_threshold=[[[1.0, 1.0, 1.0, 2.0]]]),
-              flatten(), nir.Linear(np.ones((2, 4))), shape=(1, 1, 4)),
-        {}, "node '1' (LIF) has gains and thresholds that differ within a channel",
-    ),
-    "convolution last": (
-        chain(conv(np.ones((1, 1, 1, 1))), lif((1, 1, 4)), shape=(1, 1, 4)),
-        {}, "node '0' (Conv2d) is the last with weights",
-    ),
-    "weights twice": (
-        chain(nir.Linear(np.ones((2, 4))), nir.Linear(np.ones((2, 2)))), {}, "node '0' (Linear) leads to '1' (Linear)",
-    ),
-    "neurons without weights": (chain(lif((4,)), nir.Linear(np.ones((2, 4)))), {}, "node '0' (LIF) takes spikes"),
-    "two branches": (
-        (small_chain()[0] | {"3": nir.Linear(np.ones((3, 4)))}, [*small_chain()[1], ("input", "3"), ("3", "1")]),
-        {}, "node 'input' (Input) leads to 2 weights at once",
-    ),
-    "other size": (
-        chain(nir.Linear(np.ones((3, 5))), lif((3,))), {}, "node '0' (Linear) has 5 inputs and gets an array of shape",
-    ),
-    "not reached": ((small_chain()[0] | {"x": lif((3,))}, small_chain()[1]), {}, "node 'x' (LIF) is not reached"),
-    "cycle without neurons": (
-        (chain(nir.Linear(np.ones((4, 4))), nir.Linear(np.ones((4, 4))))[0],
-         [("input", "0"), ("0", "1"), ("1", "0"), ("1", "output")]),
-        {}, "node '0' (Linear) takes what comes later, from '1'; allowed are spikes of earlier layers",
-    ),
-    "feedback from a later layer": (
-        (small_chain()[0] | {"3": lif((2,)), "4": nir.Linear(np.ones((3, 2))), "5": nir.Linear(np.ones((2, 2)))},
-         [("input", "0"), ("0", "1"), ("1", "2"), ("2", "3"), ("3", "4"), ("4", "1"), ("3", "5"), ("5", "output")]),
-        {}, "node '1' (LIF) takes what comes from '3', which lies behind it, back through '4'; the core has feedback "
-            "from a population to itself alone",
-    ),
-    "name with a slash": (
-        ({"input": nir.Input(np.array([4])), "c/d": nir.Linear(np.ones((2, 4))), "output": nir.Output(np.array([2]))},
-         [("input", "c/d"), ("c/d", "output")]),
-        {}, "node 'c' has no type; allowed are types of NIR, and names of nodes without '/'",
-    ),
-    "delay": (chain(nir.Delay(np.ones(4)), nir.Linear(np.ones((3, 4)))), {}, "node '0' is of type 'Delay'"),
-    "silent neurons": (
-        chain(nir.Linear(np.ones((3, 4))), nir.LI(np.ones(3), np.ones(3), np.zeros(3)), nir.Linear(np.ones((2, 3)))),
-        {}, "node '1' (LI) never fires and is not the last",
-    ),
-    "outputs": (small_chain(), {"outputs": [0, 2]}, "network.nir.outputs = [0, 2] needs different numbers from 0 to 1"),
-    "outputs twice": (small_chain(), {"outputs": [1, 1]}, "network.nir.outputs = [1, 1]"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_the_core_does_not_have_is_refused_by_name(case: str) -> None:
-    (nodes, edges), table, expected = REFUSED[case]
-    message = refused(nodes, edges, **table)
-    assert message.startswith("test.nir: ")
-    assert expected in message
-    assert "\n" not in message
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 3), (1, 2, 4, 3)])

@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import pytest
 import tiny_experiment as tiny
+import tomli_w
 from nir_graphs import DT, chain, cuba, lif, write
 from nir_runs import learn, model, tables, weights_of
 
@@ -18,7 +19,6 @@ from neurochip import experiment as story
 from neurochip.cli import main
 from neurochip.config import load_experiment
 from neurochip.events import write_recordings
-from neurochip.listener import Silent
 from neurochip.report import load_schema
 
 
@@ -79,35 +79,52 @@ def test_without_validation_samples_the_test_split_tells_what_the_network_had(fo
     assert accuracy["fixed"] == report.result("infer")["accuracy"]["test"]
 
 
-class Lines(Silent):
-    """Keeps what a run says."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.lines.append(text)
-
-
-def test_what_differs_from_the_graph_is_said_on_the_console_and_in_the_report(folder: Path) -> None:
+def test_what_differs_from_the_graph_is_said_before_learning_and_in_the_report(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model(folder / "model.nir", hidden=cuba((6,), 2 * DT, 4.0))
     changes: dict[str, Any] = {"learning__rule": "infer", "network__nir": {"synapse": "instant"}, "task__steps": 2}
-    heard = Lines()
-    experiment = load_experiment(None, tables=tables(**changes))
-    report = story.learn(experiment, base_dir=folder, out=folder / "run", listener=heard)
-    steps, filtered = report.data["nir_import"]["notes"]
+    (folder / "e.toml").write_text(tomli_w.dumps(tables(**changes)))
+    assert main(["learn", str(folder / "e.toml"), "--out", str(folder / "run")]) == 0
+    heard = capsys.readouterr()
+    data = json.loads((folder / "run" / "report.json").read_text())
+    steps, filtered = data["nir_import"]["notes"]
     assert steps.startswith("a step of the task lasts 1.9")
     assert steps.endswith("steps of dt need task.steps = 4")
     assert filtered == "node '2' (CubaLIF): the filter of its synapses (0.5 per step) is dropped, its charge kept"
-    notes, page = report.data["notes"], (folder / "run" / "report.html").read_text()
+    said, page = " ".join((heard.out + heard.err).split()), (folder / "run" / "report.html").read_text()
     for note in (steps, filtered):
-        assert f"NIR graph: {note}" in heard.lines
-        assert f"NIR graph: {note}." in notes
+        assert said.index(f"NIR graph: {note}") < said.index("report: ")
+        assert said.count(note) == 2  # and at the end, where what stood before may have scrolled away
+        assert f"NIR graph: {note}." in data["notes"]
         assert note.replace("'", "&#39;") in page
-    (infers,) = (note for note in notes if note.startswith("infer runs"))
+    (infers,) = (note for note in data["notes"] if note.startswith("infer runs"))
     assert "in a network that differs from the graph as the notes below say" in infers
+    assert "current" not in data["nir_import"]["layers"][0]
     resolved = load_experiment(folder / "run" / "experiment.toml").network.nir
     assert resolved is not None and resolved.dt == DT
+
+
+def test_a_synaptic_current_has_its_leak_in_the_report(folder: Path) -> None:
+    model(folder / "model.nir", hidden=cuba((6,), 2.5 * DT, 2.5))
+    report = learn(folder, folder / "run", learning__rule="infer")
+    jsonschema.Draft202012Validator(load_schema()).validate(report.data)
+    hidden, readout = report.data["nir_import"]["layers"]
+    assert (hidden["beta"], hidden["current_leak"]) == (pytest.approx(0.6), 39322 / 65536)
+    assert hidden["current_leak_error"] == pytest.approx(39322 / 65536 - 0.6)
+    assert (hidden["alpha"], hidden["leak_error"]) == (0.75, 0.0)
+    assert "beta" not in readout
+    assert report.data["nir_import"]["notes"] == hidden["notes"] == []
+    (population,) = report.data["nir_import"]["spikes"]["populations"]
+    assert population["graph_spikes"] > 30
+    assert population["differing_share"] < 0.02  # the weights are exact, only leaks round
+    layers = report.data["experiment"]["network"]["layers"]
+    assert layers[1]["current_leak_constant"] == 39322
+    page = (folder / "run" / "report.html").read_text()
+    assert "λ of the current, core" in page and "0.600006" in page
+    model(folder / "model.nir")
+    learn(folder, folder / "plain", learning__rule="infer")
+    assert "λ of the current" not in (folder / "plain" / "report.html").read_text()
 
 
 def test_a_network_that_is_as_in_its_graph_has_no_notes(folder: Path) -> None:

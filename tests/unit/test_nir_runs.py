@@ -10,7 +10,7 @@ import nir
 import numpy as np
 import pytest
 import tiny_experiment as tiny
-from nir_graphs import DT, chain, lif, write
+from nir_graphs import DT, chain, cuba, lif, write
 from nir_runs import learn, model, tables, weights_of
 
 from neurochip import experiment as story
@@ -89,6 +89,23 @@ def test_a_run_continues_and_runs_again_without_the_file(folder: Path) -> None:
         np.testing.assert_array_equal(one, other)
     for name in ("experiment.toml", "network.nir", "nir_import.json"):
         assert (folder / "whole" / name).read_bytes() == (folder / "again" / name).read_bytes()
+
+
+@pytest.mark.parametrize("tau_syn", [2.5 * DT, DT * 2.0**60])
+def test_a_run_with_synaptic_currents_goes_out_and_comes_back(tau_syn: float, folder: Path) -> None:
+    """What ottt-o learned on a graph with currents, exported, is the same network to the bit."""
+    model(folder / "model.nir", hidden=cuba((6,), tau_syn, tau_syn / DT))
+    learn(folder, folder / "run", learning__rule="ottt-o", learning__epochs=1)
+    assert main(["export", str(folder / "run"), "--format", "nir", "--out", str(folder / "own.nir")]) == 0
+    own = tables(learning__rule="infer", network__nir={"file": "own.nir"})
+    for key in ("dt", "reset", "comparator"):
+        del own["network"]["nir"][key]
+    story.learn(load_experiment(None, tables=own), base_dir=folder, out=folder / "again")
+    for one, other in zip(weights_of(folder / "run"), weights_of(folder / "again"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    first, second = (load_experiment(folder / run / "experiment.toml").network.layers for run in ("run", "again"))
+    assert first[1:] == second[-2:]  # without the flatten, which our addresses do not need
+    assert json.loads((folder / "again" / "nir_import.json").read_text())["notes"] == []
 
 
 def test_the_same_command_continues_and_another_graph_does_not(folder: Path) -> None:

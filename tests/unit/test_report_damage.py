@@ -21,6 +21,7 @@ from neurochip.report.csv_format import report_csv
 from neurochip.report.html import report_page
 from neurochip.report.latex import report_latex
 from neurochip.report.markdown import report_markdown
+from neurochip.report.schema import FILES
 from neurochip.report.schema_check import ANNOTATIONS, CHECKED, NOT_ASKED, first_problem
 from neurochip.report.text_format import report_text
 from neurochip.runs_compared import runs_compared
@@ -125,7 +126,8 @@ def test_a_key_of_a_later_version_is_let_pass(whole: dict[str, Any]) -> None:
     assert first_problem(whole, load_schema()) is None
 
 
-def test_every_keyword_of_the_schema_is_checked_or_known_not_to_be() -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_every_keyword_of_a_schema_is_checked_or_known_not_to_be(name: str) -> None:
     used: set[str] = set()
 
     def collect(shape: Any) -> None:
@@ -140,7 +142,7 @@ def test_every_keyword_of_the_schema_is_checked_or_known_not_to_be() -> None:
         for one in shape.get("oneOf", ()):
             collect(one)
 
-    collect(load_schema())
+    collect(load_schema(name))
     assert used <= CHECKED | ANNOTATIONS | NOT_ASKED
 
 

@@ -90,10 +90,9 @@ def test_shares_are_of_the_values_that_were_formed() -> None:
     totals[1, 0, FIELD_INDEX["underflow_error"]] = 2  # of 8
     totals[0, 0, FIELD_INDEX["update_products"]] = 10
     totals[0, 0, FIELD_INDEX["sat_weight"]] = 4
-    hidden = SimpleNamespace(is_hidden=True, kind="dense", n_in=3, n_out=2, columns=2, bias=True, keeps_trace=True)
-    readout = SimpleNamespace(
-        is_hidden=False, kind="readout", n_in=2, n_out=2, columns=2, bias=False, keeps_trace=False
-    )
+    plain = {"n_out": 2, "columns": 2, "filter_leak_kind": "none", "has_current": False}
+    hidden = SimpleNamespace(is_hidden=True, kind="dense", n_in=3, bias=True, keeps_trace=True, **plain)
+    readout = SimpleNamespace(is_hidden=False, kind="readout", n_in=2, bias=False, keeps_trace=False, **plain)
     spec = SimpleNamespace(
         layers=(hidden, readout), deliver="synapse", credit="trace", update="immediate", momentum_shift=0
     )
@@ -112,3 +111,13 @@ def test_shares_are_of_the_values_that_were_formed() -> None:
     spec.update = "accumulate"
     shares = saturation_shares(activity, spec)
     assert (shares["weight"], shares["gradient"]) == (5 / 20, 2 / 10)
+    # With synaptic currents each of 2 outputs adds one to its potential in 2 steps, a trace has two values, and so has
+    # what is carried back.
+    hidden.has_current, hidden.filter_leak_kind = True, "shift"
+    shares = saturation_shares(activity, spec)
+    assert (shares["membrane"], shares["readout"], shares["trace"]) == (3 / 8, 1 / 4, 3 / 12)
+    spec.deliver, readout.has_current = "synapse", True
+    shares = saturation_shares(activity, spec)
+    assert (shares["membrane"], shares["readout"]) == (3 / 16, 1 / 8)
+    spec.credit, totals[0, 0, FIELD_INDEX["sat_delta"]] = "unroll", 2
+    assert saturation_shares(activity, spec)["delta"] == 2 / 16

@@ -11,7 +11,7 @@ import synthetic_rules as made
 
 from neurochip.activity import FIELD_INDEX
 from neurochip.errors import UserError
-from neurochip.spec import LEAK_CONSTANT, LEAK_NONE, LEAK_SHIFT, LayerSpec
+from neurochip.spec import LEAK_CONSTANT, LEAK_NONE, LEAK_SHIFT, CoreSpec, LayerSpec
 from neurochip.synthetic import CARRIED_ERROR_Q, Assumed, activity_of_drawing, draw_trace, trace_values
 
 
@@ -113,6 +113,61 @@ def test_a_carried_error_outlives_its_signal_by_what_the_leak_leaves() -> None:
     assert delta[:, :-1][carried].all()
     assert not delta[~signal & ~later].any()
     assert delta.sum() > 1.4 * signal.sum()
+
+
+def with_current(rule: str, **changes: Any) -> CoreSpec:
+    """The hidden layer with a synaptic current, of leak 1 - 2^-1 unless `changes` says so."""
+    spec = made.spec_of(rule)
+    given: dict[str, Any] = {"current_leak_kind": LEAK_SHIFT, "current_leak_value": 1} | changes
+    current = dataclasses.replace(spec.layers[0], **given)
+    return dataclasses.replace(spec, layers=(current, *spec.layers[1:]))
+
+
+def test_with_a_current_a_carried_error_lasts_as_long_as_both_leaks_let_it() -> None:
+    """One error of 2 units: delta is 2, 1, 0, ...; epsilon 2, then 1 + 1 = 2, then 1, then 0."""
+    assumed = Assumed((0.05, 0.2), psi=1.0, signal_steps=1.0, signal=(0.06, 0.4))
+    starts, carried = (
+        draw_trace(assumed, spec, 12, 2).bitmaps["signal/0"] for spec in (made.spec_of("ottt-o"), with_current("bptt"))
+    )
+    alone = np.argwhere(starts.sum(axis=1) == 1)
+    assert len(alone) > 100
+    for sample, neuron in alone:
+        (step,) = np.flatnonzero(starts[sample, :, neuron])
+        assert list(np.flatnonzero(carried[sample, :, neuron])) == list(range(max(0, int(step) - 2), int(step) + 1))
+
+
+def test_a_longer_leak_of_the_current_leaves_more_signals_and_windows_end_them() -> None:
+    shares = [
+        draw_trace(made.ASSUMED, spec, 8, 2).bitmaps["signal/0"].mean()
+        for spec in (
+            made.spec_of("bptt"),
+            with_current("bptt"),
+            with_current("bptt", current_leak_kind=LEAK_CONSTANT, current_leak_value=65536),
+        )
+    ]
+    assert shares[0] < shares[1] < shares[2]
+    single = dataclasses.replace(with_current("bptt"), unroll_steps=1)
+    without = dataclasses.replace(made.spec_of("bptt"), unroll_steps=1)
+    ours, theirs = (draw_trace(made.ASSUMED, spec, 8, 2).bitmaps["signal/0"] for spec in (single, without))
+    assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("gate", [0, 9])
+def test_the_traces_of_a_current_decay_by_both_leaks(gate: int) -> None:
+    """f <- sat(current_leak(f) + event), a <- sat(leak(a) + f), as docs/semantics.md, section 3.3, has them."""
+    filters = {"trace_leak_value": 2, "filter_leak_kind": LEAK_CONSTANT, "filter_leak_value": 40000}
+    spec = dataclasses.replace(with_current("ottt-o", **filters), trace_gate=gate)
+    layer, bitmaps = spec.layers[0], draw_trace(made.ASSUMED, spec, 3, 2).bitmaps
+    highest = 2**spec.trace_bits - 1
+    events = bitmaps["event/0"]
+    for sample, address in np.ndindex(3, layer.n_in):
+        f = a = 0
+        for t in range(spec.n_steps):
+            f = min(leak(f, LEAK_SHIFT, 2) + (int(events[sample, t, address]) << layer.frac_trace), highest)
+            a = min(leak(a, LEAK_CONSTANT, 40000) + f, highest)
+            assert bitmaps["trace/0"][sample, t, address] == (a != 0)
+            if gate:
+                assert bitmaps["presynaptic/0"][sample, t, address] == (a >= gate)
 
 
 @pytest.mark.parametrize("batch", [1, 3])

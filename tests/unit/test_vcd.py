@@ -92,6 +92,13 @@ def weight_in(one: Replay, weights: Any, synapse: tuple[int, int, int]) -> int:
     return int(np.asarray(matrices[synapse[0]]).reshape(-1)[number])
 
 
+def saturated_sums(one: Replay, layer: int, potentials: list[Any], currents: list[Any]) -> list[int | str]:
+    """u or z after its current, in every step (semantics 3.1 and 3.4)."""
+    bits = one.spec.membrane_bits if one.spec.layers[layer].is_hidden else one.spec.readout_bits
+    top = 2 ** (bits - 1)
+    return [min(max(u + i, -top), top - 1) for u, i in zip(potentials, currents, strict=True)]
+
+
 @pytest.mark.parametrize(("network", "rule"), CASES)
 def test_values_are_those_of_the_golden_core(network: str, rule: str, runs: Mapping[str, Path]) -> None:
     from neurochip.replay_timeline import timeline_records
@@ -112,7 +119,13 @@ def test_values_are_those_of_the_golden_core(network: str, rule: str, runs: Mapp
         if signal in ("u", "z"):
             clocks = first_clocks(slices, "fire", layer)
             found = [variable.at(time_of(dump, clock)) for clock in clocks]
+            if one.spec.layers[layer].has_current:  # goes into what the step before left, in FIRE
+                beside = dump.variables[f"{scope}.i_{numbers[0]}"]
+                found = saturated_sums(one, layer, found, [beside.at(time_of(dump, clock)) for clock in clocks])
             assert found == [step[numbers[0]] for step in run.probes[f"potential/{layer}"][0]], name
+        elif signal == "i":
+            found = [variable.at(time_of(dump, clock)) for clock in first_clocks(slices, "fire", layer)]
+            assert found == [step[numbers[0]] for step in run.probes[f"current/{layer}"][0]], name
         elif signal == "spike":
             found = [variable.at(time_of(dump, clock)) for clock in _after_fire(slices, layer)]
             assert found == [step[numbers[0]] for step in run.probes[f"spike/{layer}"][0]], name
@@ -135,7 +148,8 @@ def test_values_are_those_of_the_golden_core(network: str, rule: str, runs: Mapp
     learning = {"signal"} if rule != "infer" else set()
     traces = {"trace"} if rule in ("ottt-o", "ottt-local", "e-prop") else set()
     gradients = {"grad"} if one.learn and one.spec.update == "accumulate" else set()
-    assert set(checked) == {"u", "z", "spike", "sum", "w"} | learning | traces | gradients
+    currents = {"i"} if network == "current" else set()
+    assert set(checked) == {"u", "z", "spike", "sum", "w"} | learning | traces | gradients | currents
     if one.learn:
         changed = [v for name, v in dump.variables.items() if ".w_" in name and len(set(v.values)) > 1]
         assert changed

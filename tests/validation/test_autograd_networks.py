@@ -1,4 +1,4 @@
-"""Are unrolled gradients those of autograd in convolutions, pools, delays, sums, heads, windows, steps without loss?"""
+"""Are unrolled gradients those of autograd in convolutions, pools, delays, sums, heads, windows, synaptic currents?"""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def layer_of(case: dict[str, Any], layer: dict[str, Any], credit: str) -> FloatL
         threshold=layer["threshold"],
         reset=case["reset"],
         keeps_trace=credit == "trace" and (layer["kind"] != "readout" or layer["leak"] > 0),
-        trace_leak=layer["leak"],
+        trace_leak=layer.get("current", layer["leak"]),
+        trace_filter=layer["leak"] if "current" in layer else None,
+        current_leak=layer.get("current"),
         event_scale=1 / np.prod(window) if kind == "avg" else 1.0,
         inputs=inputs,
         conv=conv,
@@ -127,6 +129,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "window-of-one": {"unroll_steps": 2},
     "loss-steps": {"update_every": 1},
     "window-loss-steps-heads": {"loss_start": 1},
+    "current-exact": {"reset_path": "detached"},
+    "current-window": {"unroll_steps": 0},
 }
 
 

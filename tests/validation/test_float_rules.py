@@ -69,6 +69,7 @@ class Rewrite:
 
     def start(self) -> None:
         self.u = [np.zeros(layer.n_out) for layer in self.layers]
+        self.i = [np.zeros(layer.n_out) for layer in self.layers]
         self.s = [np.zeros(layer.n_out) for layer in self.layers]
         self.f = [np.zeros(layer.n_in) for layer in self.layers]
         self.a = [np.zeros(layer.n_in) for layer in self.layers]
@@ -84,7 +85,10 @@ class Rewrite:
                 x += path @ (frame if c.source < 0 else (before if c.delay else self.s)[c.source])
             self.f[k] = layer.trace_leak * self.f[k] + x
             self.a[k] = self.f[k] if layer.trace_filter is None else layer.trace_filter * self.a[k] + self.f[k]
-            u = layer.state_leak * self.u[k] + self.weights[k][bias_places_of(layer)] + x @ self.matrix(k)
+            # i of a layer without a synaptic current is what came in this step.
+            self.i[k] = (layer.current_leak or 0.0) * self.i[k] + self.weights[k][bias_places_of(layer)]
+            self.i[k] += x @ self.matrix(k)
+            u = layer.state_leak * self.u[k] + self.i[k]
             psi = error = np.zeros(layer.n_out)
             self.u[k] = u
             if layer.is_hidden:
@@ -99,15 +103,25 @@ class Rewrite:
                 kept[name].append(value)
         return kept
 
-    def errors(self, kept: dict[str, list[Any]], later: list[np.ndarray]) -> list[np.ndarray]:
-        """The signals of a step; `later` are the deltas of the step after it, 0 past the end of a window."""
+    def errors(self, kept: dict[str, list[Any]], deltas: list[Any], later: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The deltas, errors of u, and the signals, those of what events go into, of a step.
+
+        Given are both of the step after it, 0 past the end of a window.
+        """
         signals: list[Any] = [None] * len(self.layers)
+        own: list[Any] = [None] * len(self.layers)
+
+        def settle(k: int, error: np.ndarray) -> None:
+            leak = self.layers[k].current_leak
+            own[k] = error
+            signals[k] = error if leak is None else error + leak * later[k]
+
         for k, layer in enumerate(self.layers):
             if layer.kind == "readout":
-                signals[k] = kept["e"][k] + layer.state_leak * later[k]
+                settle(k, kept["e"][k] + layer.state_leak * deltas[k])
         for k, layer in enumerate(self.layers):
             if layer.kind == "feedback":
-                signals[k] = signals[layer.signal_of]
+                own[k] = signals[k] = signals[layer.signal_of]
         for k in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[k]
             if not layer.is_hidden:
@@ -119,8 +133,8 @@ class Rewrite:
                         d += path.T @ (self.matrix(n) @ (later[k] if c.delay else signals[n]))
             exact = self.spec.reset_path == "exact"
             passed = 1 - layer.threshold * kept["psi"][k] if exact else 1.0
-            signals[k] = d * kept["psi"][k] + layer.state_leak * later[k] * passed
-        return signals
+            settle(k, d * kept["psi"][k] + layer.state_leak * deltas[k] * passed)
+        return own, signals
 
     def update(self, kept: dict[str, list[Any]], signals: list[np.ndarray], n_formed: int) -> None:
         for k, layer in enumerate(self.layers):
@@ -155,10 +169,10 @@ class Rewrite:
         for start in range(0, n_steps, window):
             end = min(n_steps, start + window)
             history = [self.forward(frames[step], label, step + 1) for step in range(start, end)]
-            later = nothing
+            deltas = later = nothing
             for step in range(end - 1, start - 1, -1):
                 if unroll or self.spec.has_loss(step + 1):
-                    later = self.errors(history[step - start], later)
+                    deltas, later = self.errors(history[step - start], deltas, later)
                     self.update(history[step - start], later, n_steps if unroll else n_losses)
             self.since_apply += end - start
             due = self.since_apply >= self.spec.apply_every or end == n_steps
@@ -220,7 +234,19 @@ def feedback_network() -> list[FloatLayerSpec]:
     ]
 
 
-NETWORKS = {f.__name__.split("_")[0]: f for f in (conv_network, recurrent_network, local_network, feedback_network)}
+def with_currents(layers: list[FloatLayerSpec]) -> list[FloatLayerSpec]:
+    """Synaptic currents wherever they may be, but for the first layer of a network of four and more."""
+    return [
+        replace(layer, current_leak=0.5 + 0.1 * k if len(layers) == 3 or k > 0 else None)
+        if layer.is_hidden or (layer.kind == "readout" and layer.state_leak > 0)
+        else layer
+        for k, layer in enumerate(layers)
+    ]
+
+
+MAKERS = conv_network, recurrent_network, local_network, feedback_network
+NETWORKS = {maker.__name__.split("_")[0]: maker() for maker in MAKERS}
+NETWORKS |= {f"{name}-currents": with_currents(layers) for name, layers in NETWORKS.items()}
 RULES: dict[str, dict[str, Any]] = {
     "trace-immediate": {"credit": "trace", "update": "immediate"},
     "trace-filter": {"credit": "trace", "update": "immediate", "filter": 0.6, "loss_start": 3, "update_every": 2},
@@ -239,21 +265,22 @@ RULES: dict[str, dict[str, Any]] = {
 def problem(network: str, rule: str) -> tuple[FloatSpec, list[np.ndarray], np.ndarray, np.ndarray]:
     """Return the specification, weights, frames [samples, T, inputs] and labels."""
     rng = np.random.default_rng(17)
-    fields = {"update": "accumulate", "rate": 0.03, **RULES[rule]}
+    rate = 0.01 if network.endswith("currents") else 0.03  # gradients are larger there
+    fields = {"update": "accumulate", "rate": rate, **RULES[rule]}
     filter_leak, gate = fields.pop("filter", None), fields.pop("gate", 0.0)
     layers = [
         replace(
             layer, keeps_trace=layer.kind != "readout" or layer.state_leak > 0, trace_leak=0.9 * layer.state_leak,
             trace_filter=filter_leak, trace_gate=gate * layer.event_scale,
         )
-        for layer in NETWORKS[network]()
+        for layer in NETWORKS[network]
     ]  # fmt: skip
     spec = FloatSpec(tuple(layers), N_STEPS, **fields)
     weights = []
     for layer in layers:
         rows = layer.n_weight_rows // (layer.conv.groups if layer.conv else 1)
         shape = layer.n_weight_rows + layer.n_bias_rows, layer.columns
-        gain = 0.7 if layer.kind == "readout" else 1.8
+        gain = (0.7 if layer.kind == "readout" else 1.8) * (1 - (layer.current_leak or 0.0)) ** 0.5
         weights.append(rng.normal(0.1, gain / np.sqrt(rows * layer.event_scale), shape))
         if not layer.bias:
             weights[-1][-1] = 0

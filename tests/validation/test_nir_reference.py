@@ -5,19 +5,23 @@ The files are those of github.com/neuromorphs/NIR, paper/, below reference/nir o
 
 from __future__ import annotations
 
+import math
 import os
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nir
 import numpy as np
 import pytest
+from nir_graphs import golden_run
 
 from neurochip.config import parse_experiment
 from neurochip.config_nir import NirTable
 from neurochip.errors import UserError
 from neurochip.events import EventDataset, read_recordings
+from neurochip.fixed_point import QFormat, quantise
 from neurochip.network.formats import Fracs
 from neurochip.network.nir_file import Graph, Node, read_nir
 from neurochip.network.nir_import import import_graph
@@ -45,6 +49,10 @@ def file(relative: str) -> Path:
     if folder is None or not path.is_file():
         pytest.skip(f"NEUROCHIP_DATA_DIR holds no reference/nir/{relative}")
     return path
+
+
+def table_of(**keys: Any) -> NirTable:
+    return NirTable(**{"file": "x", "dt": DT, **keys})
 
 
 def lif_trace() -> tuple[Any, Any, Any]:
@@ -80,7 +88,7 @@ def test_the_lif_trace_in_integers(scheme: str) -> None:
     from neurochip.network.calibrate import integer_weights
 
     given, potential, _ = lif_trace()
-    table = NirTable(file="lif.nir", dt=DT, scheme=scheme, reset="subtract", comparator="ge")
+    table = table_of(scheme=scheme, reset="subtract", comparator="ge")
     imported = import_graph(with_a_readout(read_nir(file("01_lif/lif_norse.nir"))), table)
     tables = {"network": {"layers": list(imported.tables)}, "task": {"steps": 1000}}
     experiment = parse_experiment(tables, "the graph")
@@ -96,7 +104,9 @@ def test_the_lif_trace_in_integers(scheme: str) -> None:
     fired = run.probes["spike/0"][0, :, 0]
     after_reset = 0.1 * (run.probes["potential/0"][0, :, 0] * 2.0**-14 - fired)  # the core counts in thresholds
     assert np.abs(after_reset - potential).max() < 3e-3
-    assert imported.layers[0].leak == pytest.approx(imported.layers[0].alpha, abs=2**-17)
+    decay = imported.layers[0].potential
+    assert decay is not None
+    assert decay.core == pytest.approx(decay.graph, abs=2**-17)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -150,18 +160,71 @@ def test_the_nmnist_network_as_layers_of_the_core() -> None:
     assert imported.input_shape == (2, 34, 34)
 
 
-@pytest.mark.parametrize(("name", "hidden"), [(FILES[3], 38), (FILES[4], 40)])
-def test_the_recurrent_graphs(name: str, hidden: int) -> None:
+BRAILLE = [  # reset and comparator as the names of the files say, neurons, leak and leak of the current per layer
+    (FILES[3], "zero", "gt", 38, [(0.9, 0.55), (0.55, 0.5)]),
+    (FILES[4], "subtract", "ge", 40, [(0.85, 0.75), (0.7, 0.45)]),
+]
+
+
+@pytest.mark.parametrize(("name", "reset", "comparator", "hidden", "factors"), BRAILLE)
+def test_the_recurrent_graphs(
+    name: str, reset: str, comparator: str, hidden: int, factors: list[tuple[float, float]]
+) -> None:
+    """Both layers have synaptic filters: they are imported with a current, and on request without."""
     graph = read_nir(file(name))
     assert infer_shapes(graph)["lif1.w_rec"] == infer_shapes(graph)["lif1.lif"] == (hidden,)
-    with pytest.raises(UserError, match=r"node 'lif1\.lif' \(CubaLIF\) filters its input with tau_syn"):
-        import_graph(graph, NirTable(file="x", dt=DT))
-    imported = import_graph(graph, NirTable(file="x", dt=DT, synapse="instant"))
+    imported = import_graph(graph, table_of(reset=reset, comparator=comparator))
     assert [layer.weights.shape for layer in imported.layers] == [(12 + hidden + 1, hidden), (hidden + 1, 7)]
     assert imported.tables[0]["recurrent"] is True
     assert imported.tables[0]["bias"] is imported.tables[1]["bias"] is name.endswith("bias_zero.nir")
-    run = NirRunner(graph, Steps(DT)).run(np.random.default_rng(0).random((40, 12)) < 0.3)
-    assert run.outputs["lif1.lif"].sum() > 0
+    for layer, (alpha, beta) in zip(imported.layers, factors, strict=True):
+        for decay, factor in ((layer.potential, alpha), (layer.current, beta)):
+            assert decay is not None
+            assert decay.graph == pytest.approx(factor, abs=1e-7)
+            assert decay.core == pytest.approx(factor, abs=2**-16)
+    own = [graph.nodes[node]["weight"] for node in ("fc1", "lif1.w_rec")]
+    np.testing.assert_allclose(imported.layers[0].weights[:-1], np.concatenate(own, axis=1).T, rtol=1e-6)
+    instant = import_graph(graph, NirTable(file="x", dt=DT, synapse="instant"))
+    assert all(layer.current is None for layer in instant.layers)
+
+
+@pytest.mark.parametrize(
+    ("case", "synapse", "bits", "least", "most"),
+    [
+        (0, "current", 16, 0.0, 0.06), (1, "current", 16, 0.0, 0.01), (0, "current", 8, 0.4, 0.6),
+        (1, "current", 8, 0.1, 0.2), (0, "instant", 16, 0.45, 0.6), (1, "instant", 16, 0.55, 0.7),
+    ],
+)  # fmt: skip
+def test_the_recurrent_graphs_in_integers(case: int, synapse: str, bits: int, least: float, most: float) -> None:
+    """Which share of the spikes differs on drawn inputs; potentials are the same until then with weights of 16 bits.
+
+    The last neurons, whose thresholds are 1, run as CubaLI: potentials of a readout are never reset.
+    """
+    name, reset, comparator, _, _ = BRAILLE[case]
+    graph = read_nir(file(name))
+    imported = import_graph(graph, table_of(reset=reset, comparator=comparator, synapse=synapse))
+    tables: dict[str, Any] = {"network": {"layers": list(imported.tables)}, "task": {"steps": 256}}
+    tables["precision"] = {"weight": {"bits": bits}, "membrane": {"bits": 24}, "readout": {"bits": 31}}
+    experiment = parse_experiment(tables, "the graph")
+    frac = tuple(bits - 1 - math.ceil(math.log2(np.abs(layer.weights).max())) for layer in imported.layers)
+    shapes, fracs = layer_shapes(experiment, 12, 7), Fracs(frac, (14,), (7, 7), (7, 7), 14)
+    spec = core_spec(experiment, find_rule("infer"), shapes, fracs, Lanes(16, 16))
+    codes = [quantise(layer.weights, QFormat(bits, f, True)) for layer, f in zip(imported.layers, frac, strict=True)]
+    last = Node("CubaLI", {key: value for key, value in graph.nodes["lif2"].parameters.items() if key != "v_threshold"})
+    runner = NirRunner(replace(graph, nodes={**graph.nodes, "lif2": last}), imported.steps)
+    differing = fired = 0
+    for seed in range(6):
+        dense = np.random.default_rng(seed).random((256, 12)) < (0.05, 0.1, 0.3)[seed % 3]
+        run, core = runner.run(dense.astype(np.float64)), golden_run(spec, codes, dense)
+        spikes, theirs = np.array(core.probes["spike/0"][0]), run.outputs["lif1.lif"]
+        differing, fired = differing + int((spikes != theirs).sum()), fired + int(theirs.sum() + spikes.sum())
+        unlike = np.flatnonzero((spikes != theirs).any(axis=1))
+        for layer, population in enumerate(("lif1.lif", "lif2") if (synapse, bits) == ("current", 16) else ()):
+            until = unlike[0] if len(unlike) else 256
+            potentials = np.array(core.probes[f"potential/{layer}"][0])[:until] * 2.0**-14
+            assert np.abs(potentials - run.potentials[population][:until]).max() < 0.015
+    assert fired > 1000
+    assert least <= differing / fired <= most
 
 
 def test_graphs_whose_edges_name_no_node_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""DELIVER: takes the bias, then events, and adds the row of each tap to its block of potentials, a word per clock."""
+"""DELIVER: takes the bias, then events; adds the row of each tap to its block of potentials or i, a word per clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from neurochip.reference.clock import lanes
 from neurochip.reference.clock.dram import Burst, DramSpace
 from neurochip.reference.clock.fifo import Event
 from neurochip.reference.clock.fire import event_tag, on_chip
+from neurochip.reference.clock.layout import halves
 from neurochip.reference.clock.machine import Machine, Pipeline
 from neurochip.reference.clock.memory import Word
 from neurochip.reference.clock.network import bias_taps
@@ -13,7 +14,7 @@ from neurochip.reference.core.arithmetic import signed_limits
 from neurochip.topology import Tap
 
 BIAS = -1  # in place of the address of an event
-# (neuron word, potentials, weights, magnitude)
+# (neuron word, potentials and perhaps i, weights, magnitude)
 Operands = tuple[int, Word, Word, int]
 
 
@@ -133,6 +134,11 @@ class Deliver:
             self._event, self._tap = None, 0
 
     def _write(self, now: int, word: int, potentials: Word, weights: Word, magnitude: int) -> None:
-        summed = lanes.deliver(potentials, weights, magnitude, self._spec.deliver_shift, self._limits)
+        shift = self._spec.deliver_shift
+        if self._neuron.pairs:
+            kept, currents = halves(potentials)
+            summed = kept + lanes.deliver(currents, weights, magnitude, shift, self._limits)
+        else:
+            summed = lanes.deliver(potentials, weights, magnitude, shift, self._limits)
         self._memory.write(now, self._neuron.base + word, summed, self._neuron_tag)
         self._n_unwritten -= 1

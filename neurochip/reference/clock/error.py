@@ -113,7 +113,7 @@ class BackInSpace(Sequencer[tuple[int, int, bool]]):
         row_word, row, signal_word = word
         place = synapse.base + row * synapse.row_words + row_word
         weights = synapse.space.read(now, place, self._synapse_tag)
-        signals = signal.space.read(now, signal.base + signal_word, self._signal_tag)
+        signals = signal.first(signal.space.read(now, signal.base + signal_word, self._signal_tag))
         self._n_open[self._slot_of[address]] += is_last
         self.pipeline.enter(now, (address, sum(w * g for w, g in zip(weights, signals, strict=True)), is_last))
 

@@ -6,7 +6,7 @@ from collections import deque
 
 from neurochip.reference.clock import lanes
 from neurochip.reference.clock.fifo import Event
-from neurochip.reference.clock.layout import Region
+from neurochip.reference.clock.layout import Region, halves
 from neurochip.reference.clock.machine import Machine
 from neurochip.reference.clock.memory import Memory, Tag, Word
 from neurochip.reference.core.arithmetic import signed_limits
@@ -28,7 +28,7 @@ def event_tag(machine: Machine, layer: int) -> Tag:
 
 
 class Fire:
-    """Read, compare, write back leaked, push the spikes as a connection renames them."""
+    """Read, add i if there is one, compare, write back leaked, push the spikes as a connection renames them."""
 
     def __init__(
         self, machine: Machine, layer: int, connection: Connection, tag: Tag, is_last_step: bool, learn: bool
@@ -82,8 +82,12 @@ class Fire:
     def _compute(self, now: int) -> None:
         machine, layer, word = self._machine, self._layer, self._word
         neurons = self._neuron.numbers(word)
-        spikes, leaked, indices = lanes.fire(machine.spec.layers[layer], self._operands, self._limits)
-        self._write_back = [0] * len(leaked) if self._is_last_step else leaked
+        spec, potentials = machine.spec.layers[layer], self._operands
+        currents: Word = []
+        if self._neuron.pairs:
+            potentials, currents = lanes.add_currents(spec, *halves(self._operands), self._limits)
+        spikes, leaked, indices = lanes.fire(spec, potentials, self._limits)
+        self._write_back = [0] * len(self._operands) if self._is_last_step else leaked + currents
         machine.buffer.spikes[layer][neurons] = spikes
         renamed = (self._connection.address(neurons.start + j) for j, s in enumerate(spikes) if s)
         self._spikes = deque((address, 1) for address in renamed if address is not None)

@@ -21,7 +21,16 @@ def deliver(potentials: Word, weights: Word, magnitude: int, shift: int, limits:
     return sums if limits is None else [clamp(u, limits) for u in sums]
 
 
-def fire(layer: LayerSpec, potentials: Word, limits: Limits) -> tuple[Word, Word, Word]:
+def add_currents(
+    layer: LayerSpec, potentials: Sequence[int], currents: Sequence[int], limits: Limits
+) -> tuple[Word, Word]:
+    """u = sat(u + i), u leaked already, and i after its leak; a wide i saturates before it is added."""
+    narrow = [clamp(i, limits) for i in currents]
+    summed = [clamp(u + i, limits) for u, i in zip(potentials, narrow, strict=True)]
+    return summed, [leak(i, layer.current_leak_kind, layer.current_leak_value) for i in narrow]
+
+
+def fire(layer: LayerSpec, potentials: Sequence[int], limits: Limits) -> tuple[Word, Word, Word]:
     """Spikes, u after reset and leak, and the 64-entry table index of psi, from the potentials of one word."""
     spikes, leaked, indices = [], [], []
     theta = layer.threshold_q
@@ -33,6 +42,12 @@ def fire(layer: LayerSpec, potentials: Word, limits: Limits) -> tuple[Word, Word
         leaked.append(leak(after_reset, layer.leak_kind, layer.leak_value))
         indices.append(max(-32, min(31, (u - theta) >> (layer.frac_potential - 4))) + 32)
     return spikes, leaked, indices
+
+
+def carry_currents(layer: LayerSpec, later: Sequence[int], deltas: Sequence[int], limits: Limits) -> Word:
+    """epsilon[t] = sat(current_leak(epsilon[t + 1]) + delta[t])."""
+    kind, value = layer.current_leak_kind, layer.current_leak_value
+    return [clamp(leak(e, kind, value) + delta, limits) for e, delta in zip(later, deltas, strict=True)]
 
 
 def decay_traces(layer: LayerSpec, traces: Word, magnitudes: Sequence[int], limits: Limits) -> Word:

@@ -23,7 +23,8 @@ MATRICES = ("synapse", "gradient")  # in DRAM only without a convolution
 class Region:
     """A matrix of `n_rows` rows of `n_columns` numbers in one memory, each row from a word of its own.
 
-    A vector over the outputs of a layer has one row per block.
+    A vector over the outputs of a layer has one row per block. With `pairs` every number has a second one, and a
+    word holds the first ones of its columns, then the second ones: u and i, epsilon and delta.
     """
 
     space: Space
@@ -33,6 +34,7 @@ class Region:
     lanes: int
     layer: int
     width_bits: int  # of a whole word
+    pairs: bool = False
 
     @property
     def row_words(self) -> int:
@@ -63,27 +65,39 @@ class Region:
         row, column = divmod(number, self.n_columns)
         return row * self.row_words + column // self.lanes
 
+    def first(self, held: Word) -> Word:
+        """The numbers of a word, of pairs the first ones."""
+        return halves(held)[0] if self.pairs else held
+
     def load(self, rows: Sequence[Word]) -> None:
-        """Put all rows in place before the clock runs."""
+        """Put all rows in place before the clock runs; of pairs the first ones, beside 0."""
         for row, values in enumerate(rows):
             for word in range(self.row_words):
-                self.space.load(self.base + row * self.row_words + word, list(values[self.columns(word)]))
+                numbers = list(values[self.columns(word)])
+                beside = [0] * len(numbers) if self.pairs else []
+                self.space.load(self.base + row * self.row_words + word, numbers + beside)
 
     def image(self) -> list[list[int]]:
-        """All rows as they lie in the memory; a word that was never written reads as 0."""
+        """All rows, of pairs the first ones, as they lie in the memory; a word that was never written reads as 0."""
         rows = []
         for row in range(self.n_rows):
             values: list[int] = []
             for word in range(self.row_words):
                 columns = self.columns(word)
                 held = self.space.peek(self.base + row * self.row_words + word)
-                values += held if held is not None else [0] * (columns.stop - columns.start)
+                values += self.first(held) if held is not None else [0] * (columns.stop - columns.start)
             rows.append(values)
         return rows
 
     def flat(self) -> list[int]:
         """All numbers as they lie in the memory, row by row."""
         return [value for row in self.image() for value in row]
+
+
+def halves(pairs: Word) -> tuple[Word, Word]:
+    """The first and the second numbers of a word of pairs."""
+    middle = len(pairs) // 2
+    return pairs[:middle], pairs[middle:]
 
 
 class Layout:
@@ -114,8 +128,8 @@ class Layout:
                     f"memories.synapse is too small, and with learning.standardise_every = {spec.standardise_every} "
                     f"(0 is allowed) it cannot lie in DRAM (it needs {plan.n_words} words)"
                 )
-            for content, layer, base, rows, columns, lanes, bits in plan.regions:
-                self._regions[content, layer] = Region(space, base, rows, columns, lanes, layer, bits)
+            for content, layer, base, rows, columns, lanes, bits, pairs in plan.regions:
+                self._regions[content, layer] = Region(space, base, rows, columns, lanes, layer, bits, pairs)
         if "event_fifo" not in chip.memories:
             raise UserError("memories.event_fifo is missing in the chip; ottt_core needs one of at least 1 word")
         self.fifo = EventFifo(chip.memories["event_fifo"].words)
@@ -126,7 +140,7 @@ class Layout:
         """Where "potential", "sum", "synapse", "gradient", "velocity", "trace", "filter", "psi", "signal", "history"
         or the x words of a layer lie.
 
-        "potential" of a readout is z; "signal" is e, g or delta, whatever the layer learns from.
+        "potential" of a readout is z; "signal" is e, g, delta or epsilon, whatever the layer learns from.
         """
         return self._regions[content, layer]
 

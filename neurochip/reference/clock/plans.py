@@ -26,12 +26,15 @@ class Plan:
 
     def __init__(self) -> None:
         self.n_words = 0
-        self.regions: list[tuple[str, int, int, int, int, int, int]] = []
+        self.regions: list[tuple[str, int, int, int, int, int, int, bool]] = []
 
-    def add(self, content: str, layer: int, shape: tuple[int, int], lanes: int, number_bits: int) -> None:
-        """Append a matrix of (rows, columns) numbers of `number_bits`."""
+    def add(
+        self, content: str, layer: int, shape: tuple[int, int], lanes: int, number_bits: int, pairs: bool = False
+    ) -> None:
+        """Append a matrix of (rows, columns) numbers of `number_bits`, or of pairs of them."""
         rows, columns = shape
-        self.regions.append((content, layer, self.n_words, rows, columns, lanes, number_bits * lanes))
+        bits = number_bits * lanes * (2 if pairs else 1)
+        self.regions.append((content, layer, self.n_words, rows, columns, lanes, bits, pairs))
         self.n_words += rows * words_of(columns, lanes)
 
 
@@ -79,13 +82,15 @@ def _outputs(layer: LayerSpec) -> tuple[int, int]:
 
 
 def _neurons(spec: CoreSpec, chip: ChipShape) -> Plan:
-    """u of hidden layers, z of readouts, the sum of z of the last."""
+    """u of hidden layers, z of readouts, each beside i if there is one; the sum of z of the last."""
     plan, last = Plan(), len(spec.layers) - 1
     for index in hidden_layers(spec):
-        plan.add("potential", index, _outputs(spec.layers[index]), chip.lanes, spec.membrane_bits)
+        layer = spec.layers[index]
+        plan.add("potential", index, _outputs(layer), chip.lanes, spec.membrane_bits, layer.has_current)
     for index in readouts(spec):
         if runs(spec, index, spec.credit != "none"):
-            plan.add("potential", index, _outputs(spec.layers[index]), chip.lanes, spec.readout_bits)
+            layer = spec.layers[index]
+            plan.add("potential", index, _outputs(layer), chip.lanes, spec.readout_bits, layer.has_current)
     sum_bits = spec.readout_bits + (spec.n_steps - 1).bit_length()
     plan.add("sum", last, _outputs(spec.layers[last]), chip.lanes, sum_bits)
     return plan
@@ -108,7 +113,7 @@ def _traces(spec: CoreSpec, chip: ChipShape) -> Plan:
 
 
 def _errors(spec: CoreSpec, chip: ChipShape) -> Plan:
-    """psi, then e and g, then delta, then x words."""
+    """psi, then e and g, then delta (epsilon beside it where there is a current), then x words."""
     plan = Plan()
     if spec.credit == "none":
         return plan
@@ -121,7 +126,8 @@ def _errors(spec: CoreSpec, chip: ChipShape) -> Plan:
         if index not in deltas:
             plan.add("signal", index, _outputs(spec.layers[index]), chip.lanes, spec.error_bits)
     for index in deltas:
-        plan.add("signal", index, _outputs(spec.layers[index]), chip.lanes, spec.delta_bits)
+        layer = spec.layers[index]
+        plan.add("signal", index, _outputs(layer), chip.lanes, spec.delta_bits, layer.has_current)
     ways = error_ways(spec)
     for index in range(len(spec.layers)):
         for way in (ways.get(index), recurrent_way(spec, index)):

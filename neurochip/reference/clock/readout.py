@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from neurochip.reference.clock.lanes import clamp
-from neurochip.reference.clock.layout import Region
+from neurochip.reference.clock.lanes import add_currents, carry_currents, clamp
+from neurochip.reference.clock.layout import Region, halves
 from neurochip.reference.clock.machine import Machine, Sequencer, Slot, Step
 from neurochip.reference.clock.memory import Word
 from neurochip.reference.core.arithmetic import leak, round_shift, signed_limits
@@ -15,7 +15,7 @@ from neurochip.spec import LEAK_NONE
 
 
 class FireReadout(Sequencer[tuple[int, Word, bool]]):
-    """A stream over z, and over its sum for the last layer: z goes back as the next step starts from it."""
+    """A stream over z, into which i goes, and over its sum for the last layer: z is left as the next step needs it."""
 
     def __init__(self, machine: Machine, layer: int, step: int) -> None:
         self._z, self._sum = machine.layout.region("potential", layer), machine.layout.find("sum", layer)
@@ -24,6 +24,7 @@ class FireReadout(Sequencer[tuple[int, Word, bool]]):
         self._layer, self._spec = layer, machine.spec.layers[layer]
         self._is_first_step, self._is_last_step = step == 0, step == machine.spec.n_steps - 1
         self._is_read = step + 1 >= machine.spec.loss_start
+        self._limits = signed_limits(machine.spec.readout_bits)
         self._held = [0] * self._z.n_columns  # z of the step: what the softmax unit starts from
 
     def program(self) -> Iterator[Step]:
@@ -47,8 +48,12 @@ class FireReadout(Sequencer[tuple[int, Word, bool]]):
             written = z if self._is_first_step else [a + b for a, b in zip(values, z, strict=True)]
             self._sum.space.write(now, self._sum.base + word, written, self._sum.tag("fire"))
             return
+        currents: Word = []
+        if self._z.pairs:
+            values, currents = add_currents(self._spec, *halves(values), self._limits)
         self._held[columns] = self.machine.buffer.readout[self._layer][columns] = values
-        self._z.space.write(now, self._z.base + word, [self._kept(z) for z in values], self._z.tag("fire"))
+        kept = [0] * len(currents) if self._is_last_step else currents
+        self._z.space.write(now, self._z.base + word, [self._kept(z) for z in values] + kept, self._z.tag("fire"))
 
     def _kept(self, z: int) -> int:
         """0, or a leaked z, which is 0 as well after the last step."""
@@ -153,7 +158,7 @@ class WriteError(Sequencer[int]):
 
 
 class CarryError(Sequencer[tuple[int, Word]]):
-    """Unroll, leaky readout: delta[t] = sat(leak(delta[t + 1]) + e[t]), a stream over its words."""
+    """Unroll, leaky readout: delta[t] = sat(leak(delta[t + 1]) + e[t]), and epsilon of it, a stream over its words."""
 
     def __init__(self, machine: Machine, layer: int) -> None:
         self._region = machine.layout.region("signal", layer)
@@ -173,16 +178,19 @@ class CarryError(Sequencer[tuple[int, Word]]):
         self.pipeline.enter(now, (word, region.space.read(now, region.base + word, region.tag("error"))))
 
     def finish(self, now: int, operands: tuple[int, Word]) -> None:
-        """Write delta; what a word holds whose valid bit is not set counts as 0."""
+        """Write delta, or it beside epsilon; what a word holds whose valid bit is not set counts as 0."""
         (word, later), region, buffer = operands, self._region, self.machine.buffer
         errors = buffer.error[region.layer][region.columns(word)]
         if not buffer.valid_deltas[region.layer][word]:
-            later = [0] * len(errors)
+            later = [0] * (2 * len(errors) if region.pairs else len(errors))
+        epsilons, carried = halves(later) if region.pairs else ([], later)
         kind, value = self._spec.leak_kind, self._spec.leak_value
-        deltas = [clamp(leak(x, kind, value) + e, self._limits) for x, e in zip(later, errors, strict=True)]
-        region.space.write(now, region.base + word, deltas, region.tag("error"))
+        written = [clamp(leak(x, kind, value) + e, self._limits) for x, e in zip(carried, errors, strict=True)]
+        if region.pairs:
+            written = carry_currents(self._spec, epsilons, written, self._limits) + written
+        region.space.write(now, region.base + word, written, region.tag("error"))
         buffer.valid_deltas[region.layer][word] = True
-        buffer.set_signal(region.layer, word, deltas)
+        buffer.set_signal(region.layer, word, region.first(written))
 
 
 def error_of_step(machine: Machine, layer: int) -> WriteError | CarryError:

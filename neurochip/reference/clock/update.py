@@ -64,7 +64,7 @@ class Update(Sequencer[Operands]):
     def _begin(self, row: int, word: int, is_first: bool, now: int) -> None:
         region, signal = self._region, self._signal
         numbers = region.space.read(now, region.base + row * region.row_words + word, self._tag)
-        signals = signal.space.read(now, signal.base + word, self._signal_tag)
+        signals = signal.first(signal.space.read(now, signal.base + word, self._signal_tag))
         if is_first:
             self._p = self._presynaptic(row, now)
         self.pipeline.enter(now, (row, word, numbers, signals, self._p))

@@ -149,7 +149,7 @@ class UpdateTiles(Sequencer[tuple[int, int, Word, Word]]):
     def _read(self, pair: Pair, now: int) -> None:
         trace_word, signal_word = pair
         signal, trace = self._signal, self._trace
-        self._signals = signal.space.read(now, signal.base + signal_word, signal.tag("update"))
+        self._signals = signal.first(signal.space.read(now, signal.base + signal_word, signal.tag("update")))
         if trace is not None and trace_word >= 0:
             traces = trace.space.read(now, trace.base + trace_word, trace.tag("update"))
             self._factors = [a * active for a, active in zip(traces, self._factors, strict=True)]

@@ -70,7 +70,7 @@ class ErrorPath:
         taps: of the input addresses of layer n.
         weights: of layer n.
         columns: o of layer n.
-        signal: of layer n; delta[t + 1] along a delayed connection.
+        signal: of layer n; that of step t + 1 along a delayed connection.
         stored: where X of every address of the connection is kept; empty: nowhere.
     """
 
@@ -145,3 +145,16 @@ def back_in_time(
             n = spec.surrogate_bits + layer.frac_potential
             through_reset = round_shift(layer.threshold_q * psi[i] * v, n, spec.error_rounding)
         delta[i] = saturate(v - through_reset + signal[i], limits, counts, "sat_delta")
+
+
+def back_through_current(
+    spec: CoreSpec, index: int, delta: Sequence[int], delta_current: list[int], counts: Counts
+) -> None:
+    """Section 3.7: eps[t] = sat(current_leak(eps[t + 1]) + delta[t]), the error of a synaptic current.
+
+    `delta` is delta[t]; `delta_current` holds eps, of a layer without a current it is empty.
+    """
+    layer, limits = spec.layers[index], signed_limits(spec.delta_bits)
+    for j, later in enumerate(delta_current):
+        kept = leak(later, layer.current_leak_kind, layer.current_leak_value)
+        delta_current[j] = saturate(kept + delta[j], limits, counts, "sat_delta")

@@ -11,6 +11,8 @@ from neurochip.topology import Tap
 
 Addend = tuple[int, int]  # (output, what is added to it)
 Rows = Sequence[Sequence[int]]
+Leak = tuple[str, int]  # (kind, value)
+Current = list[int] | None  # i of every output; empty or None: the layer has no synaptic current
 Counts = dict[str, int]
 
 
@@ -21,7 +23,7 @@ def addends(
     bias_taps: Sequence[Sequence[Tap]],
     events: Sequence[Event],
 ) -> Iterator[Addend]:
-    """Section 3.1, steps 2 and 3: what is added to u or z, in order: the bias, then (W_rj m) << sh of every event."""
+    """Section 3.1, steps 2 and 3: what is added to i, u or z, in order: the bias, then (W_rj m) << sh of events."""
     sh, o = layer.deliver_shift, layer.columns
     for row_taps in bias_taps:
         for row, block in row_taps:
@@ -33,30 +35,69 @@ def addends(
                 yield block * o + j, (w * m) << sh
 
 
-def deliver(layer: LayerSpec, potential: list[int], added: Iterator[Addend], limits: Limits, counts: Counts) -> None:
-    """Section 3.1, deliver = "synapse": leak, then add, saturating at every add."""
-    for j, u in enumerate(potential):
-        potential[j] = leak(u, layer.leak_kind, layer.leak_value)
+def receiver(layer: LayerSpec, potential: list[int], current: Current) -> tuple[list[int], Leak]:
+    """Where bias and events go, and its leak: into the synaptic current if there is one, else into u or z."""
+    if current:
+        return current, (layer.current_leak_kind, layer.current_leak_value)
+    return potential, (layer.leak_kind, layer.leak_value)
+
+
+def integrate(
+    layer: LayerSpec, potential: list[int], current: Current, limits: Limits, counts: Counts, field: str
+) -> None:
+    """Sections 3.1 and 3.4: u <- sat(leak(u_after_reset) + i), z <- sat(leak(z) + i), where there is a current i."""
+    for j, i in enumerate(current or ()):
+        kept = leak(potential[j], layer.leak_kind, layer.leak_value)
+        potential[j] = saturate(kept + i, limits, counts, field)
+
+
+def deliver(
+    layer: LayerSpec,
+    potential: list[int],
+    added: Iterator[Addend],
+    limits: Limits,
+    counts: Counts,
+    current: Current = None,
+) -> None:
+    """Section 3.1, deliver = "synapse": leak, then add, saturating at every add; a current then goes into u."""
+    values, kept = receiver(layer, potential, current)
+    for j, before in enumerate(values):
+        values[j] = leak(before, *kept)
     for output, value in added:
-        potential[output] = saturate(potential[output] + value, limits, counts, "sat_membrane")
+        values[output] = saturate(values[output] + value, limits, counts, "sat_membrane")
+    integrate(layer, potential, current, limits, counts, "sat_membrane")
 
 
 def deliver_wide(
-    layer: LayerSpec, potential: list[int], added: Iterator[Addend], limits: Limits, counts: Counts
+    layer: LayerSpec,
+    potential: list[int],
+    added: Iterator[Addend],
+    limits: Limits,
+    counts: Counts,
+    current: Current = None,
 ) -> None:
     """Section 3.1, deliver = "neuron": the same sum in a wide register, saturated once per neuron."""
-    wide = [leak(u, layer.leak_kind, layer.leak_value) for u in potential]
+    values, kept = receiver(layer, potential, current)
+    wide = [leak(before, *kept) for before in values]
     for output, value in added:
         wide[output] += value
-    potential[:] = [saturate(u, limits, counts, "sat_membrane") for u in wide]
+    values[:] = [saturate(total, limits, counts, "sat_membrane") for total in wide]
+    integrate(layer, potential, current, limits, counts, "sat_membrane")
 
 
-def read_out(layer: LayerSpec, z: list[int], added: Iterator[Addend], limits: Limits, counts: Counts) -> None:
-    """Section 3.4: z from 0, or where it is leaky from leak(z), then bias and events, saturating at every add."""
-    for c, before in enumerate(z):
-        z[c] = 0 if layer.leak_kind == LEAK_NONE else leak(before, layer.leak_kind, layer.leak_value)
+def read_out(
+    layer: LayerSpec, z: list[int], added: Iterator[Addend], limits: Limits, counts: Counts, current: Current = None
+) -> None:
+    """Section 3.4: z from 0, or where it is leaky from leak(z), then bias and events, saturating at every add.
+
+    With a current they go into i, from current_leak(i), and i into the leaky z.
+    """
+    values, kept = receiver(layer, z, current)
+    for c, before in enumerate(values):
+        values[c] = 0 if kept[0] == LEAK_NONE else leak(before, *kept)
     for output, value in added:
-        z[output] = saturate(z[output] + value, limits, counts, "sat_readout")
+        values[output] = saturate(values[output] + value, limits, counts, "sat_readout")
+    integrate(layer, z, current, limits, counts, "sat_readout")
 
 
 def surrogate_codes(layer: LayerSpec, potential: Sequence[int], table: Sequence[int], psi: list[int]) -> None:

@@ -24,8 +24,9 @@ class GoldenRun:
     Attributes:
         predictions: class index per sample.
         readout_sums: sum of z over the steps, [sample][class].
-        probes: per name [sample][step][width]: "potential/l" (z of a readout), "spike/l", and when learning "psi/l",
-            "trace/l" (a), "d/l", "signal/l" (not of feedback layers); heads have none unless they run.
+        probes: per name [sample][step][width]: "potential/l" (z of a readout), "current/l" (i, where there is one),
+            "spike/l", and when learning "psi/l", "trace/l" (a), "d/l", "signal/l" (not of feedback layers); heads have
+            none unless they run.
         activity: [n_steps + 1][n_layers][N_FIELDS], last axis as neurochip.activity.FIELDS; last row: applies
             and standardisations.
         drawn: (layer, row, column, r) of every random number used, in order; empty unless asked for.
@@ -223,10 +224,10 @@ class GoldenCore:
     ) -> list[Event]:
         """Sections 3.1 and 3.2; returns the spikes as events."""
         spec, layer, counts = self.spec, self.spec.layers[index], rec.counts(step, index)
-        potential = self.memory.potential[index]
+        potential, current = self.memory.potential[index], self.memory.current[index]
         deliver = forward.deliver_wide if spec.deliver == "neuron" else forward.deliver
-        deliver(layer, potential, added, signed_limits(spec.membrane_bits), counts)
-        rec.probe(f"potential/{index}", step, potential)
+        deliver(layer, potential, added, signed_limits(spec.membrane_bits), counts, current)
+        self._probe_state(step, index, potential, rec)
         if learn:
             psi = self.memory.psi[index]
             forward.surrogate_codes(layer, potential, self.surrogate_table, psi)
@@ -240,11 +241,17 @@ class GoldenCore:
     def _read_out(self, step: int, index: int, added: Iterator[forward.Addend], rec: Recorder) -> None:
         memory, layer = self.memory, self.spec.layers[index]
         z = memory.readout[index]
-        forward.read_out(layer, z, added, signed_limits(self.spec.readout_bits), rec.counts(step, index))
-        rec.probe(f"potential/{index}", step, z)
+        limits, counts = signed_limits(self.spec.readout_bits), rec.counts(step, index)
+        forward.read_out(layer, z, added, limits, counts, memory.current[index])
+        self._probe_state(step, index, z, rec)
         if index == len(self.spec.layers) - 1 and step + 1 >= self.spec.loss_start:
             for c, value in enumerate(z):
                 memory.readout_sum[c] += value
+
+    def _probe_state(self, step: int, index: int, potential: Sequence[int], rec: Recorder) -> None:
+        rec.probe(f"potential/{index}", step, potential)
+        if self.spec.layers[index].has_current:
+            rec.probe(f"current/{index}", step, self.memory.current[index])
 
     def _with_absent_rows(self, rows_of: Sequence[list[list[int]]]) -> list[list[list[int]]]:
         """Copy rows that are stored without what is absent, and put rows of 0 in its place, bias rows last."""

@@ -56,19 +56,18 @@ class Learning:
                 rec.probe(f"d/{index}", step, [0] * layer.n_out)
 
     def signal(self, index: int) -> list[int]:
-        """What a layer learns from: e, g or delta; a feedback layer has the signal of the readout it names."""
+        """What a layer learns from: e, g, delta or eps; a feedback layer has the signal of the readout it names."""
         signal_of = self.spec.layers[index].signal_of
         if self.spec.layers[index].kind == "feedback" and signal_of is not None:
             return self.signal(signal_of)
-        return self.memory.delta[index] or self.memory.signal[index]
+        return self.memory.delta_current[index] or self.memory.delta[index] or self.memory.signal[index]
 
     def errors(self, step: int, rec: Recorder) -> None:
         """Sections 3.4 and 3.7: the signals of all layers, last to first, before any update of the step."""
         spec, memory = self.spec, self.memory
         for index, layer in enumerate(spec.layers):
             if layer.kind == "readout" and memory.delta[index]:
-                counts = rec.counts(step, index)
-                error.back_in_time(spec, index, [], memory.signal[index], memory.delta[index], counts)
+                self._back_in_time(step, index, rec)
         for index in reversed(range(len(spec.layers))):
             if spec.layers[index].is_hidden:
                 self._hidden_error(step, index, rec)
@@ -81,23 +80,30 @@ class Learning:
                 rec.probe(f"signal/{index}", step, self.signal(index))
 
     def _hidden_error(self, step: int, index: int, rec: Recorder) -> None:
-        """d and g, and under unroll delta, of one hidden layer, out of the signals of the layers it leads to."""
+        """d and g, under unroll delta and eps, of one hidden layer, out of the signals of the layers it leads to."""
         spec, memory, counts = self.spec, self.memory, rec.counts(step, index)
-        psi, signal, delta = memory.psi[index], memory.signal[index], memory.delta[index]
+        psi, signal = memory.psi[index], memory.signal[index]
         paths = []
         for n in range(index + 1, len(spec.layers)):
             for number, connection in enumerate(self.wiring.connections[n]):
                 if connection.source == index and carries_error(connection):
                     paths.append(self._path(n, number, spec.error_shift(index, n)))
         for number, connection in enumerate(self.wiring.connections[index]):
-            if connection.delay == 1 and spec.credit == "unroll":  # delta still is delta[t + 1]
+            if connection.delay == 1 and spec.credit == "unroll":  # self.signal still is that of t + 1
                 delayed = self._path(index, number, spec.layers[index].frac_weight + spec.layers[index].frac_event)
                 paths.append(delayed)
-                later = BlockCounts.of(delta, delayed.columns, spec.synapse_lanes)
+                later = BlockCounts.of(delayed.signal, delayed.columns, spec.synapse_lanes)
                 count_error(counts, later, delayed.addresses(psi), delayed.taps)
         rec.probe(f"d/{index}", step, error.back_in_space(spec, paths, psi, signal, counts))
         if spec.credit == "unroll":
-            error.back_in_time(spec, index, psi, signal, delta, counts)
+            self._back_in_time(step, index, rec)
+
+    def _back_in_time(self, step: int, index: int, rec: Recorder) -> None:
+        """Section 3.7: delta of u or z, and with a synaptic current eps of i, of one layer."""
+        spec, memory, counts = self.spec, self.memory, rec.counts(step, index)
+        delta = memory.delta[index]
+        error.back_in_time(spec, index, memory.psi[index], memory.signal[index], delta, counts)
+        error.back_through_current(spec, index, delta, memory.delta_current[index], counts)
 
     def _path(self, n: int, number: int, shift: int) -> ErrorPath:
         """The way back along connection `number` of layer n."""

@@ -44,13 +44,15 @@ class Memories:
         synapse: weights [layer][row][column]; the bias rows are the last ones and absent where there is no bias.
         potential: u of hidden layers [layer][neuron] (after the reset between steps).
         readout: z of readouts [layer][class].
+        current: i of layers with a synaptic current, beside their u or z [layer][output].
         readout_sum: the sum of z of the last layer over the steps [class].
         trace, trace_filter: a and f [layer][input].
         bias_trace, bias_filter: the same of an address with an event in every step [layer][0], where bias rows have a
             trace; a register, not a memory.
         psi: surrogate codes of hidden layers [layer][neuron]; empty when the specification does not learn.
         signal: g of hidden layers and e of readouts [layer][neuron].
-        delta: carried error of hidden layers and leaky readouts [layer][neuron], only for credit "unroll".
+        delta: carried error of u or z of hidden layers and leaky readouts [layer][neuron], only for credit "unroll".
+        delta_current: eps, that of i, beside the delta of layers with a synaptic current [layer][neuron].
         partial_error: X of connections whose error is not formed at once [layer][connection][input address].
         gradient, velocity: G and V, shaped like synapse, of the layers that learn; only for update "accumulate".
         history_*: what "unroll" keeps of every step of a window [step]...: magnitudes of the input of the network,
@@ -64,6 +66,10 @@ class Memories:
         self.synapse = load_weights(spec, weights)
         self.potential = [[0] * (layer.n_out if layer.is_hidden else 0) for layer in layers]
         self.readout = [[0] * (layer.n_out if self._is_read(index) else 0) for index, layer in enumerate(layers)]
+        self.current = [
+            [0] * len(u or z) if layer.has_current else []
+            for layer, u, z in zip(layers, self.potential, self.readout, strict=True)
+        ]
         self.readout_sum = [0] * layers[-1].n_out
         self.trace = [[0] * (layer.n_in if keeps_trace(spec, layer) else 0) for layer in layers]
         self.trace_filter = [[0] * (layer.n_in if has_filter(spec, layer) else 0) for layer in layers]
@@ -72,6 +78,9 @@ class Memories:
         self.psi = [[0] * (layer.n_out if learning and layer.is_hidden else 0) for layer in layers]
         self.signal = [[0] * (layer.n_out if learning and layer.kind != "feedback" else 0) for layer in layers]
         self.delta = [[0] * (layer.n_out if carries_delta(spec, layer) else 0) for layer in layers]
+        self.delta_current = [
+            [0] * len(delta) if layer.has_current else [] for layer, delta in zip(layers, self.delta, strict=True)
+        ]
         self.partial_error = [
             [[0] * (c.n_addresses if stores_partial_error(spec, i, c) else 0) for c in spec.connections(i)]
             for i in range(len(layers))
@@ -102,14 +111,15 @@ class Memories:
         ]
 
     def start_sample(self) -> None:
-        """Set u_after_reset, z, a, f, delta and the sum of z to 0."""
+        """Set u_after_reset, z, i, a, f, delta, eps and the sum of z to 0."""
         traces = (*self.trace, *self.trace_filter, *self.bias_trace, *self.bias_filter)
-        for values in (*self.potential, *self.readout, *traces, *self.delta, self.readout_sum):
+        carried = (*self.delta, *self.delta_current)
+        for values in (*self.potential, *self.readout, *self.current, *traces, *carried, self.readout_sum):
             values[:] = [0] * len(values)
 
     def start_reverse(self) -> None:
-        """Delta past the end of a window is 0."""
-        for values in self.delta:
+        """Delta and eps past the end of a window are 0."""
+        for values in (*self.delta, *self.delta_current):
             values[:] = [0] * len(values)
 
     def footprint_bits(self) -> dict[str, int]:
@@ -128,13 +138,13 @@ class Memories:
         ]
         contents: tuple[tuple[str, int, Any], ...] = (
             ("synapse", spec.weight_bits, used),
-            ("neuron", spec.membrane_bits, self.potential),
-            ("neuron", spec.readout_bits, self.readout),
+            ("neuron", spec.membrane_bits, [self.potential, self._currents(hidden=True)]),
+            ("neuron", spec.readout_bits, [self.readout, self._currents(hidden=False)]),
             ("neuron", sum_bits, self.readout_sum),
             ("trace", spec.trace_bits, [self.trace, self.trace_filter]),
             ("error", spec.surrogate_bits, [] if unrolls else self.psi),
             ("error", spec.error_bits, signal),
-            ("error", spec.delta_bits, self.delta),
+            ("error", spec.delta_bits, [self.delta, self.delta_current]),
             ("error", PARTIAL_SUM_BITS, self.partial_error),
             ("gradient", spec.gradient_bits, [self.gradient, self.velocity]),
             ("history", spec.event_bits, self.history_input),
@@ -145,6 +155,10 @@ class Memories:
         for name, number_bits, stored in contents:
             bits[name] += number_bits * count_numbers(stored)
         return bits
+
+    def _currents(self, hidden: bool) -> list[list[int]]:
+        """i of the hidden layers, which has the format of u, or of the readouts, which has that of z."""
+        return [i for layer, i in zip(self.spec.layers, self.current, strict=True) if layer.is_hidden == hidden]
 
     def _runs(self, index: int) -> bool:
         return self.spec.credit != "none" or index == len(self.spec.layers) - 1

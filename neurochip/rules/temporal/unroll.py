@@ -2,7 +2,11 @@
 
     delta[t] = sat(leak(delta[t+1]) + g[t]),   p_i = m_i[t]
 
-The error of a leaky readout is carried in the same way. With `reset_path = "exact"` the carried part is multiplied by
+The error of a leaky readout is carried in the same way, and with a synaptic current a second time, by its leak:
+
+    epsilon[t] = sat(current_leak(epsilon[t+1]) + delta[t])
+
+is then what other layers and the weights get. With `reset_path = "exact"` the carried part of delta is multiplied by
 (1 - theta * psi), the derivative of the soft reset.
 """
 
@@ -28,13 +32,13 @@ def carry_error(delta, g, psi, leak, leak_value, exact, threshold, reset_shift, 
 
 
 @jit
-def carry_readout_error(delta, e, leak, leak_value, low, high):
-    """delta <- sat(leak(delta) + e) of a leaky readout. Both int32 [n]; returns the saturations."""
-    leak_magnitudes(delta, leak, leak_value)
+def leak_and_add(values, inputs, leak, leak_value, low, high):
+    """values <- sat(leak(values) + inputs). Both int32 [n]; returns the saturations."""
+    leak_magnitudes(values, leak, leak_value)
     saturations = 0
-    for c in range(delta.shape[0]):
-        x = delta[c] + e[c]
+    for j in range(values.shape[0]):
+        x = values[j] + inputs[j]
         kept = max(low, min(high, x))
         saturations += kept != x
-        delta[c] = kept
+        values[j] = kept
     return saturations
