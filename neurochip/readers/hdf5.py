@@ -151,7 +151,7 @@ def _messages(path: Path, task: str, chunk_events: int) -> Iterator[Message]:
         while True:
             message = _received(child)
             if message is None:
-                raise _DiedError(_death(child.wait()))
+                raise _death(child.wait())
             if message.meta["kind"] == "error":
                 raise UserError(message.meta["text"])
             if message.meta["kind"] == "end":
@@ -194,6 +194,13 @@ def _message(stream: BinaryIO) -> Message | None:
     return Message(meta, arrays)
 
 
-def _death(code: int) -> str:
-    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    return f"damaged HDF5 file: the process that read it {how} (it may use no more than 2 GiB and pause for 60 s)"
+def _death(code: int) -> UserError:
+    """Damage ends the process by a signal, or it was ended for its silence; a code is that of a failed start."""
+    if code < 0:
+        return _DiedError(
+            f"damaged HDF5 file: the process that read it was ended by signal {-code} (it may use no more than 2 GiB "
+            "and pause for 60 s)"
+        )
+    return UserError(
+        f"the process that reads HDF5 files could not be started (code {code}); it needs about 60 MB of memory"
+    )

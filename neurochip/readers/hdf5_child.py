@@ -231,12 +231,14 @@ def _dataset(group: Any, name: str, vlen: bool = False) -> Any:
 
 
 def limit_memory() -> None:
-    """Let an allocation beyond MEMORY_BYTES fail in this process, where the system can."""
+    """Let an allocation beyond MEMORY_BYTES, or a lower limit there is, fail in this process, where the system can."""
     try:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    limits = [one for one in resource.getrlimit(resource.RLIMIT_DATA) if one != resource.RLIM_INFINITY]
+    lowest = min([MEMORY_BYTES, *limits])
+    resource.setrlimit(resource.RLIMIT_DATA, (lowest, lowest))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -195,3 +195,26 @@ def test_a_file_that_the_library_dies_of_ends_no_run(
     monkeypatch.setattr(hdf5, "start_child", lambda *_: subprocess.Popen(dies, stdout=subprocess.PIPE))
     with pytest.raises(UserError, match=rf"{path.name}: damaged HDF5 file: the process that read it was ended by sig"):
         load_task(settings(task, path if task == "events-h5" else tmp_path), tmp_path, 1)
+
+
+def test_a_lower_limit_of_memory_stands(tmp_path: Path) -> None:
+    write_shd(tmp_path / "data", SHD, [3, 19, 0])
+    code = """
+import sys
+from neurochip.readers import read
+if sys.platform != "win32":
+    import resource
+    resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9))
+print(len(list(read(sys.argv[1]))))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "data")], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_process_that_cannot_start_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shd(tmp_path / "data", SHD, [3, 19, 0])
+    fails = [sys.executable, "-c", "raise SystemExit(1)"]
+    monkeypatch.setattr(hdf5, "start_child", lambda *_: subprocess.Popen(fails, stdout=subprocess.PIPE))
+    with pytest.raises(UserError, match=r"the process that reads HDF5 files could not be started \(code 1\)"):
+        read(tmp_path / "data")
+    hdf5.check_readable(tmp_path / "data")
