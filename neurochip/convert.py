@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from neurochip.convert_files import (
     header_of,
     items_of,
     named,
-    printable,
 )
 from neurochip.convert_items import Encoding, Label, Part, Place, encoding_for, kind_of, starts_sample
 from neurochip.convert_output import Output
@@ -33,6 +32,7 @@ from neurochip.event_writer import CannotWrite
 from neurochip.events import SensorSize, Window
 from neurochip.interrupts import DeferredSignals
 from neurochip.listener import Listener, Silent
+from neurochip.printable import printable
 from neurochip.readers.recording import RawItem, ReadOptions
 
 KEY = "convert"
@@ -49,6 +49,7 @@ class ConvertOptions:
         seed: of that choice and of encoders that draw.
         limit: recordings kept of every class and split, the first ones; None: all.
         skip_damaged: leave out what cannot be read instead of giving up.
+        exclude: shell patterns of names and paths below the source that are not read.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -58,6 +59,7 @@ class ConvertOptions:
     seed: int = 1
     limit: int | None = None
     skip_damaged: bool = False
+    exclude: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Converted:
         notes: what was taken for granted on the way, one sentence each.
         left_out: one sentence for everything that could not be read.
         ignored: documents.
+        excluded: files and folders that `ConvertOptions.exclude` left out.
     """
 
     path: Path
@@ -84,6 +87,7 @@ class Converted:
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
     ignored: tuple[str, ...]
+    excluded: tuple[str, ...]
 
 
 def convert(
@@ -110,7 +114,7 @@ class _Conversion:
         self, source: Path, out: Path, options: ConvertOptions, listener: Listener, signals: DeferredSignals
     ) -> None:
         self.source, self.out, self.options, self.listener, self.signals = source, out, options, listener, signals
-        self.tree: Tree = find_files(source)
+        self.tree: Tree = find_files(source, options.exclude)
         self.set_aside = set_aside_unpacked(self.tree)
         self.classes = Classes(self.tree)
         self.plan = SplitPlan(source, self.tree, options.read, self.classes)
@@ -167,6 +171,7 @@ class _Conversion:
         remarks: list[str] = []
         try:
             format, header = self._opened(source)
+            self.plan.check_file(source, format)
             for item in items_of(source, format, self.options.read, remarks):
                 self.signals.check()
                 encoding = self._encoding_of(item, source, header.window_us)
@@ -262,6 +267,7 @@ class _Conversion:
             notes=(*self.set_aside, *self.remarks.sentences()),
             left_out=tuple(self.left_out),
             ignored=tuple(dict.fromkeys(self.tree.ignored)),
+            excluded=tuple(self.tree.excluded),
         )
 
     def _attributes(self, class_names: tuple[str, ...] | None) -> dict[str, Any]:

@@ -89,11 +89,6 @@ def named(source: Source, error: UserError) -> str:
     return text if source.name in text else f"{source.name}: {text}"
 
 
-def printable(text: str) -> str:
-    """Return a text with what a terminal would obey or cannot show (control characters, bytes of no UTF-8) escaped."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
 class Remarks:
     """What readers remark, each sentence once for all files: those that differ in numbers only count as one."""
 

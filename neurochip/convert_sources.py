@@ -5,9 +5,12 @@ Splits and classes are read off the published names; what a file is, `readers` f
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from neurochip.archives import NoRoomError, is_archive, is_packed_file, scratch_folder, unpacked
@@ -48,11 +51,21 @@ class Tree:
     Attributes:
         files: what is read.
         ignored: names of documents, which are not.
+        excluded: names of files and folders that the user left out.
     """
 
     root: Path
     files: list[Path] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+
+    def how_to_exclude(self, name: str) -> str:
+        """What leaves out the file, or the archive around the file, that `Source.name` names; "" for a single file."""
+        for path in self.files:
+            if path != self.root and (name == str(path) or name.startswith(f"{path}:")):
+                pattern = shlex.quote(glob.escape(path.relative_to(self.root).as_posix()))
+                return f"; --exclude {pattern} leaves {'it' if name == str(path) else 'the archive'} out"
+        return ""
 
     @property
     def n_bytes(self) -> int:
@@ -130,30 +143,65 @@ def _kept(source: Source, folder: Path, name: str) -> Source:
     return replace(source, path=source.path.rename(folder / name))
 
 
-def find_files(path: Path) -> Tree:
+class Exclusion:
+    """Shell patterns; a file or folder is left out if its name, its path from the root or its whole path matches one.
+
+    Attributes:
+        found: what matched.
+    """
+
+    def __init__(self, root: Path, patterns: Sequence[str]) -> None:
+        self._root, self._unused = root, set(patterns)
+        self._patterns = {pattern: PurePosixPath(pattern).as_posix() for pattern in patterns}  # "./x/" is "x"
+        self.found: list[str] = []
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file or folder is left out; notes that it is."""
+        names = (path.name, path.relative_to(self._root).as_posix(), path.as_posix())
+        matching = {given for given, plain in self._patterns.items() if any(fnmatchcase(name, plain) for name in names)}
+        self._unused -= matching
+        self.found += [str(path)] * bool(matching)
+        return bool(matching)
+
+    def check(self) -> None:
+        """Raise UserError for a pattern that matched nothing, which is likely a slip."""
+        for pattern in self._patterns:
+            if pattern in self._unused:
+                raise UserError(
+                    f"--exclude {pattern}: no file or folder below {self._root} has this name or path; those in "
+                    "archives cannot be left out one by one"
+                )
+
+
+def find_files(path: Path, exclude: Sequence[str] = ()) -> Tree:
     """Return the files of a folder tree or the one file `path`.
 
-    Hidden files and documents are left out, links are followed. Raises UserError if there is none, or for what can be
-    no file: a folder that cannot be read, a link to nothing or to a folder around it, a pipe, a device.
+    Hidden files, documents and what matches a pattern of `exclude` are left out, links are followed. Raises UserError
+    if there is none, for a pattern that matches nothing, or for what can be no file: a folder that cannot be read, a
+    link to nothing or to a folder around it, a pipe, a device.
     """
+    exclusion = Exclusion(path, exclude)
     if path.is_file():
+        exclusion.check()
         return Tree(path, [path])
     if not path.is_dir():
         raise UserError(f"{path} does not exist; give a file or a folder of recordings, images or sounds")
-    tree = Tree(path)
-    for file in _walk(path, ()):
+    tree = Tree(path, excluded=exclusion.found)
+    for file in _walk(path, (), exclusion):
         if _is_document(file.relative_to(path).parts):
             tree.ignored.append(str(file))
         else:
             tree.files.append(file)
+    exclusion.check()
     if not tree.files:
+        beside = " beside what is excluded" if tree.excluded else ""
         raise UserError(
-            f"{path} holds no recording, image or sound; give a file, or a folder with one folder per class"
+            f"{path} holds no recording, image or sound{beside}; give a file, or a folder with one folder per class"
         )
     return tree
 
 
-def _walk(folder: Path, around: tuple[Path, ...]) -> Iterator[Path]:
+def _walk(folder: Path, around: tuple[Path, ...], exclusion: Exclusion) -> Iterator[Path]:
     """Yield the files below a folder that are not hidden, sorted by the names on the way to them."""
     try:
         here = folder.resolve(strict=True)
@@ -163,10 +211,10 @@ def _walk(folder: Path, around: tuple[Path, ...]) -> Iterator[Path]:
     if here in around:
         raise UserError(f"{folder} is a link to a folder around it; remove it")
     for entry, is_folder, is_file in entries:
-        if entry.name.startswith(HIDDEN):
+        if entry.name.startswith(HIDDEN) or exclusion.matches(entry):
             continue
         if is_folder:
-            yield from _walk(entry, (*around, here))
+            yield from _walk(entry, (*around, here), exclusion)
         elif is_file:
             yield entry
         else:

@@ -30,9 +30,21 @@ class SplitPlan:
     def split(self, source: Source, of_item: str | None, index: int) -> str:
         """Return the split of the sample `index`, counted from 0, of a file; raises UserError if nothing says it."""
         split = of_item or source.split
-        if split is None and self._known - {None}:
-            raise UserError(f"{source.name}: lies outside of the splits {', '.join(_names(self._known))}")
+        if split is None:
+            self._refuse_outside(source)
         return TEST if (source.name, index) in self._held else split or TRAIN
+
+    def check_file(self, source: Source, format: str) -> None:
+        """Refuse a file that nothing puts into a split, before it is read; files of some formats say their split."""
+        if source.split is None and format != LABELS and format not in MANY_IN_ONE:
+            self._refuse_outside(source)
+
+    def _refuse_outside(self, source: Source) -> None:
+        if self._known - {None}:
+            names = ", ".join(_names(self._known))
+            raise UserError(
+                f"{source.name}: lies outside of the splits {names}{self._tree.how_to_exclude(source.name)}"
+            )
 
     def check(self) -> None:
         """Refuse early what lacks a split, where that can be told without reading everything."""

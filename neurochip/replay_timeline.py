@@ -30,7 +30,7 @@ class Timeline:
         stalls: cause -> [first clock, clocks], adjoining ones joined.
         unplaced: cause -> clocks of stalls that are counted, but not placed, as there are too many.
         window: clocks of a window.
-        traffic: access -> [accesses in each window].
+        traffic: access -> [accesses in each window]; the last window may be shorter.
     """
 
     def __init__(self, beside: Mapping[int, int] | None = None) -> None:
@@ -158,7 +158,7 @@ def timeline_records(
       follow each other without a gap, and sum to the totals;
     * `stalls`: cause -> [first clock, clocks]; `unplaced_stalls`: cause -> clocks that are not in that list, as a trace
       holds `most_events`;
-    * `window`, `traffic`: access -> accesses in every `window` clocks.
+    * `window`, `traffic`: access -> accesses in every `window` clocks; the last window ends with the sample.
 
     Arguments and errors as of `neurochip.replay.open_run` and `replay`; a chip without a tick model is refused too.
     """

@@ -25,6 +25,7 @@ from neurochip.activity import FIELDS
 from neurochip.activity_hdf5 import read_activities, read_subset, write_activities, write_subset
 from neurochip.clocked import Clocked
 from neurochip.config import Experiment, parse_experiment
+from neurochip.config_nir import tables_as_read_now
 from neurochip.errors import UserError
 from neurochip.stream_training import StreamProgress
 from neurochip.training import Epoch, Outcome, Recorded, TrainingState
@@ -263,7 +264,7 @@ def read_experiment_tables(directory: Path) -> dict[str, Any]:
     """
     path = directory / EXPERIMENT
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tables_as_read_now(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{directory}: is not a run directory (no readable {EXPERIMENT}); allowed is the folder of an earlier run, "

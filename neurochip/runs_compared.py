@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurochip.errors import UserError
-from neurochip.report.origins import LEARNED, energy_origin, origin_of
+from neurochip.report.origins import LEARNED, energy_origin, origin_of, prices_with
 from neurochip.report.table import HEADLINE, KINDS, PRICE, RuleResults, by_rule, look_up
 
 SCHEMA = "neurochip-comparison/1"
@@ -155,6 +155,10 @@ def _about(label: str, report: Report, commands: Sequence[str]) -> dict[str, Any
         "network": report["network"]["shape"],
         "chip": chip["name"],
         **{key: chip[key] for key in ("technology", "clock_mhz", "voltage_v", "overflow")},
+        "chip_origins": {
+            key: dict(zip(("source", "kind"), prices_with(start, report), strict=True))
+            for key, start in (("clock_mhz", "clock"), ("voltage_v", "voltage"))
+        },
         "physical_numbers": {kind: kinds.count(kind) for kind in KINDS if kind in kinds},
         "rules": list(dict.fromkeys(result["rule"] for result in report["results"])),
         "versions": report["versions"],

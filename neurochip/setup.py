@@ -22,7 +22,7 @@ from neurochip.listener import Listener
 from neurochip.microarch.interface import Gates
 from neurochip.microarch.registry import microarchitecture
 from neurochip.network.calibrate import Prepared, integer_weights, prepare
-from neurochip.network.nir_experiment import initial_weights, stored, with_nir
+from neurochip.network.nir_experiment import check_thresholds, initial_weights, stored, with_nir
 from neurochip.network.nir_imported import Imported
 from neurochip.network.resolve import Lanes, core_spec, float_spec, halvings_of, learned_together, learning_rate_of
 from neurochip.network.rule_layers import rule_layers
@@ -232,6 +232,7 @@ def prepare_setup(
     shapes = layer_shapes(experiment, task.n_inputs, len(task.classes), sensor_map(task.sensor_size))
     listener.message("calibrating formats (the first start compiles for about a minute)")
     prepared = prepare(experiment, shapes, task.train, rules, initial_weights(imported, shapes, task.classes))
+    check_thresholds(imported, experiment, shapes, prepared.fracs)
     gates = Gates(experiment.chip.gate_zero_trace, experiment.chip.gate_zero_error, experiment.chip.gate_zero_surrogate)
     resolved = _resolved(experiment, rules, prepared, task, base_dir)
     setup = Setup(experiment, resolved, tuple(rules), task, chip, gates, shapes, prepared, engine, imported)

@@ -15,6 +15,7 @@ import typer
 from neurochip._version import __version__
 from neurochip.cli import convert, cost, diagnose, export, learn_compare, lists, precision, report, validate
 from neurochip.errors import UserError
+from neurochip.printable import printable
 
 NAME = "neurochip"
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"{NAME}: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"{NAME}: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,14 @@ def convert(
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out what cannot be read, and list it.")
     ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out files and folders of this name or path below IN, for example '*.aedat', and list them. "
+            "Repeatable.",
+        ),
+    ] = None,
     quiet: shared.Quiet = False,
 ) -> None:
     """Convert recordings, images or sounds to an event file.
@@ -65,6 +74,7 @@ def convert(
             options = _options(
                 input_format, sensor_size, encoder, settings or [], split_fraction, seed, limit, skip_damaged
             )
+            options = replace(options, exclude=tuple(exclude or ()))
             done = _converted(source, out, options, quiet)
     except (KeyboardInterrupt, Terminated) as error:
         typer.echo(
@@ -78,7 +88,7 @@ def _converted(source: Path, out: Path, options: Any, quiet: bool) -> Any:
     """Convert; what goes wrong is said without letters that a terminal would obey."""
     from neurochip.cli.progress import progress_for
     from neurochip.convert import convert as convert_files
-    from neurochip.convert_files import printable
+    from neurochip.printable import printable
 
     try:
         with progress_for(quiet) as listener:
@@ -111,7 +121,7 @@ def _options(
 
 
 def _summary(done: Any) -> str:
-    from neurochip.convert_files import printable
+    from neurochip.printable import printable
 
     width, height, polarities = done.sensor_size
     lines = [f"{done.path}: sensor {width} x {height} x {polarities}, {done.n_classes} classes"]
@@ -122,6 +132,7 @@ def _summary(done: Any) -> str:
     if done.class_names:
         lines.append("  classes: " + ", ".join(f"{index} = {name}" for index, name in enumerate(done.class_names)))
     lines += [f"  not a recording, ignored: {name}" for name in done.ignored]
+    lines += [f"  excluded: {name}" for name in done.excluded]
     lines += [f"  note: {sentence}" for sentence in done.notes]
     lines += [f"  left out: {sentence}" for sentence in done.left_out]
     return "\n".join(printable(line) for line in lines)

@@ -134,11 +134,10 @@ def cost(
         document = _of_network(network, overrides, _asked(drawn, rates_of), quiet)
     if writer is not None:
         return typer.echo(writer(document).encode(), nl=False)
-    from rich.console import Console
-
+    from neurochip.cli.terminal import Terminal
     from neurochip.report.cost_console import print_cost
 
-    print_cost(document, Console())
+    print_cost(document, Terminal())
 
 
 def _writer(name: str, as_json: bool, as_map: bool) -> Callable[[dict[str, Any]], str] | None:

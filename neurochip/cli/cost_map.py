@@ -59,11 +59,10 @@ def make_map(
     if as_json:
         typer.echo(_json(document), nl=False)
         return
-    from rich.console import Console
-
+    from neurochip.cli.terminal import Terminal
     from neurochip.report.map_console import print_map
 
-    print_map(document, Console())
+    print_map(document, Terminal())
 
 
 def _check_folder(out: Path) -> None:

@@ -31,8 +31,7 @@ def diagnose(
         document = diagnose_run(run, samples, progress)
     if as_json:
         return typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
-    from rich.console import Console
-
+    from neurochip.cli.terminal import Terminal
     from neurochip.diagnosis.console import print_diagnosis
 
-    print_diagnosis(document, Console())
+    print_diagnosis(document, Terminal())

@@ -109,8 +109,7 @@ def _print(report: Report, as_json: bool) -> None:
     if as_json:
         typer.echo((report.directory / "report.json").read_bytes(), nl=False)
         return
-    from rich.console import Console
-
+    from neurochip.cli.terminal import Terminal
     from neurochip.report.console import print_report
 
-    print_report(report.data, Console())
+    print_report(report.data, Terminal())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurochip.cli import options
+from neurochip.printable import printable
 
 if TYPE_CHECKING:
     from neurochip.chip import Chip
@@ -114,16 +115,17 @@ def _print_json(rows: Sequence[Row]) -> None:
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under headings; only columns of prose wrap, and only on a terminal too narrow for them."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from neurochip.cli.terminal import Terminal
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading, cells in zip(headings, zip(*rows, strict=True), strict=True):
         table.add_column(heading, no_wrap=not any(" " in cell for cell in cells))
     for row in rows:
-        table.add_row(*map(Text, row))
-    console = Console()
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Terminal()
     if not console.is_terminal:
-        console = Console(width=max(console.width, FILE_WIDTH))
+        console = Terminal(width=max(console.width, FILE_WIDTH))
     console.print(table)

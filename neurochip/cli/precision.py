@@ -121,9 +121,8 @@ def _print(points: list[SweepPoint], base: Experiment, request: SweepRequest, as
         document = {"schema": SCHEMA, "rows": rows}
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    from rich.console import Console
-
+    from neurochip.cli.terminal import Terminal
     from neurochip.sweep.console import print_sweep
     from neurochip.sweep.summary import summary_of
 
-    print_sweep(summary_of(points, base, request.strategy), Console())
+    print_sweep(summary_of(points, base, request.strategy), Terminal())

@@ -11,6 +11,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from neurochip.cli.terminal import Terminal
+from neurochip.printable import printable
+
 RUN_DIRECTORY = "run directory: "  # how `neurochip.experiment` announces it
 SECONDS_BETWEEN_LINES = 1.0
 SECONDS_HELD_BACK = 1.0
@@ -79,7 +82,7 @@ class Lines(Quiet):
     def _release(self) -> None:
         with self._lock:
             for text in self._held or ():
-                print(text, file=sys.stderr, flush=True)
+                _say(text)
             self._held = None
 
     def message(self, text: str) -> None:
@@ -89,7 +92,7 @@ class Lines(Quiet):
             if self._held is not None:
                 self._held.append(text)
             else:
-                print(text, file=sys.stderr, flush=True)
+                _say(text)
 
     def begin(self, key: str, label: str, total: int) -> None:
         """Remember what the lines of this run are called."""
@@ -107,7 +110,11 @@ class Lines(Quiet):
             if not text or (recent and self._missing[key] > 0):
                 return
             self._printed[key] = now
-            print(f"{self._labels[key]}: {text}", file=sys.stderr, flush=True)
+            _say(f"{self._labels[key]}: {text}")
+
+
+def _say(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 class Bars(Quiet):
@@ -145,19 +152,19 @@ class Bars(Quiet):
         with self._lock:
             if key in self._bars:
                 self._progress.remove_task(self._bars[key])
-            self._bars[key] = self._progress.add_task(label, total=total, text="")
+            self._bars[key] = self._progress.add_task(printable(label), total=total, text="")
 
     def advance(self, key: str, amount: int, text: str = "") -> None:
         """Move the bar, and show the last text beside it."""
         bar = self._bars[key]
         self._progress.advance(bar, amount)
         if text:
-            self._progress.update(bar, text=text)
+            self._progress.update(bar, text=printable(text))
 
 
 def progress_for(quiet: bool) -> Quiet:
     """Return the listener that suits standard error."""
     if quiet:
         return Quiet()
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     return Bars(console) if console.is_terminal else Lines()

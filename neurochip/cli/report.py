@@ -187,9 +187,9 @@ def _command(runs: Sequence[Path], chip: str | None) -> str:
 
 
 def _console() -> Any:
-    from rich.console import Console
+    from neurochip.cli.terminal import Terminal
 
-    return Console()
+    return Terminal()
 
 
 def _write(written: Written, out: Path | None) -> None:

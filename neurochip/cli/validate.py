@@ -98,13 +98,14 @@ def _cells(check: Check) -> tuple[str, ...]:
 
 def _print_table(checks: Sequence[Check]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console, rows = Console(), table_rows(checks)
+    from neurochip.cli.terminal import Terminal
+
+    console, rows = Terminal(), table_rows(checks)
     if not console.is_terminal:
-        console = Console(width=max(console.width, FILE_WIDTH))
+        console = Terminal(width=max(console.width, FILE_WIDTH))
     shown = headings_within(rows, console.width)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for heading in shown:

@@ -244,8 +244,8 @@ def check_capacity(used_words: Mapping[str, int], chip: Chip) -> Capacity:
             modes = '"grow" or "dram"' if chip.dram is not None and name in SPILLABLE else '"grow"'
             raise UserError(
                 f"{chip.file}: memories.{name} holds {memory.words} words ({memory.banks} x {memory.bank_words}) "
-                f"but {words} are needed; use a smaller network{fewer}, set banks = {banks}, set overflow = {modes}, "
-                "or take a chip with a mesh of cores"
+                f"but {words} are needed; use a smaller network{fewer}, set chip.overflow = {modes}, set "
+                f"banks = {banks} in a copy of the chip file, or take a chip with a mesh of cores"
             )
         added[name] = banks - memory.banks
         memories[name] = memory.model_copy(update={"banks": banks})

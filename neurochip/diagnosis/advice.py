@@ -1,8 +1,9 @@
 """What limits a run, and what to change: rules with thresholds over the figures of a diagnosis.
 
 The rules stand in the order in which causes hide each other: rounding that loses the learning rate decides what all
-other figures are, a signal that saturates decides its errors, and so on. The first cause found is the advice; after it
-is followed, a new run shows what is left.
+other figures are, a signal that saturates decides its errors, and so on. Weights of which many are at their limit come
+before errors and traces: neurons that fire too often and sums that are wrong follow from them. The first cause found is
+the advice; after it is followed, a new run shows what is left.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ SATURATED = {"membrane": 0.01, "error": 0.15, "trace": 0.05, "readout": 0.01, "g
 ALSO = 1 / 3  # of these shares, above which a layer takes part in the remedy of another
 WEIGHTS_SATURATED = 0.005  # of the updates, where also
 WEIGHTS_AT_LIMIT = 0.05  # of the weights are on the last code
+MANY_SATURATED, MANY_AT_LIMIT = 0.1, 0.2  # of updates and of weights: so many are no consequence of other signals
 LEAST_SNR_DB = {"potential": 10.0, "trace": 15.0, "error": 5.0}
 UNDERFLOWN = 0.3  # of the errors
 DEAD, ALWAYS_FIRING = 0.2, 0.3  # of the neurons of a layer
@@ -85,7 +87,10 @@ def _findings(diagnosis: Diagnosis, experiment: Experiment) -> Iterator[_Finding
     layers = diagnosis.layers
     names = [f"layer {index} ({layer.kind})" for index, layer in enumerate(layers)]
     yield from _rounding(layers, names, experiment)
-    for signal in SATURATED:
+    first, *others = SATURATED
+    yield from _saturation(first, layers, names, experiment)
+    yield from _weights(layers, names, experiment, MANY_SATURATED, MANY_AT_LIMIT)
+    for signal in others:
         yield from _saturation(signal, layers, names, experiment)
     yield from _neurons("dead neurons", layers, names, experiment)
     yield from _underflow(layers, names, experiment)
@@ -156,15 +161,22 @@ def _underflow(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment:
         yield _Finding("resolution", "error", index, measured, finer("error", experiment))
 
 
-def _weights(layers: tuple[LayerDiagnosis, ...], names: list[str], experiment: Experiment) -> Iterator[_Finding]:
+def _weights(
+    layers: tuple[LayerDiagnosis, ...],
+    names: list[str],
+    experiment: Experiment,
+    saturated: float = WEIGHTS_SATURATED,
+    at_limit: float = WEIGHTS_AT_LIMIT,
+) -> Iterator[_Finding]:
+    """Layers with such shares of saturated updates and of weights at their limit; the remedy is for lesser ones too."""
     shares = [
         layer.saturation.get("weight")
         if layer.weights_at_limit >= WEIGHTS_AT_LIMIT and _of_network(layers, i)
         else None
         for i, layer in enumerate(layers)
     ]
-    index, value = _worst(shares)
-    if value >= WEIGHTS_SATURATED:
+    index, value = _worst([one if layers[i].weights_at_limit >= at_limit else None for i, one in enumerate(shares)])
+    if value >= saturated:
         measured = (
             f"{100 * layers[index].weights_at_limit:.3g} % of the weights of {names[index]} lie on the limit of their "
             f"range, and {100 * value:.3g} % of its updates saturate"

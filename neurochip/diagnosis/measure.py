@@ -21,6 +21,7 @@ from neurochip.diagnosis.rounding import Rounding, rounding_of
 from neurochip.diagnosis.shares import saturation_shares, underflow_share
 from neurochip.diagnosis.updates import weight_updates
 from neurochip.fixed_point import MAX_FRAC, QFormat
+from neurochip.network.bias_rows import as_real
 from neurochip.spec import CoreSpec
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def diagnose(
     learned = learner.run(data, np.arange(data.n_samples), learn=True, probe=every)
     updates = weight_updates(spec, data, learned.probes, velocities)
     rounding = rounding_of(updates, spec.weight_rounding, n_layers)
-    probes, twin = _side_by_side(spec, float_spec, weights, data)
+    probes, twin = side_by_side(spec, float_spec, weights, data)
     events = event_magnitudes(data)
     limits = QFormat(spec.weight_bits, 0, True)
     return Diagnosis(
@@ -126,7 +127,7 @@ def _unused_bits(codes: NDArray[Any], limits: QFormat) -> float:
     return math.log2(limits.highest / min(max(large, 1.0), limits.highest)) if limits.highest > 0 else 0.0
 
 
-def _side_by_side(
+def side_by_side(
     spec: CoreSpec, float_spec: FloatSpec, weights: Sequence[NDArray[Any]], data: EventDataset
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
     """Probes of the core and of its twin, both with the weights given throughout."""
@@ -136,7 +137,7 @@ def _side_by_side(
     order, learn = np.arange(data.n_samples), spec.credit != "none"
     frozen = Engine(frozen_spec(spec, data.n_samples) if learn else spec, weights)
     probes = frozen.run(data, order, learn=learn, end_of_epoch=False, probe=range(data.n_samples)).probes
-    real = [codes * 2.0**-layer.frac_weight for codes, layer in zip(weights, spec.layers, strict=True)]
+    real = [as_real(layer, codes) for codes, layer in zip(weights, spec.layers, strict=True)]
     still = replace(float_spec, update="none", batch=1, momentum=0.0, standardise_every=0, apply_when="sample")
     twin = FloatCore(still, real).run(data, order, learn, probe_slots=order, end_of_epoch=False).probes
     return probes, twin

@@ -72,7 +72,12 @@ def finer_weights(experiment: Experiment, more: list[int]) -> tuple[str, Remedy]
 
 
 def other_threshold(experiment: Experiment, index: int, peak: float) -> tuple[str, Remedy] | None:
-    """The layers of the experiment with another threshold in the hidden layer `index`; None if none helps."""
+    """The layers of the experiment with another threshold in the hidden layer `index`; None if none helps.
+
+    None also of an imported graph: its layers and thresholds are those of the file.
+    """
+    if experiment.network.nir is not None:
+        return None
     layers = experiment.network.layers
     spiking = [(place, layer.threshold) for place, layer in enumerate(layers) if isinstance(layer, SpikingLayer)]
     if index >= len(spiking) or peak <= 0:

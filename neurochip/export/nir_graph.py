@@ -18,6 +18,7 @@ from neurochip._version import __version__
 from neurochip.errors import UserError
 from neurochip.export.document import document_of
 from neurochip.export.load import Learned
+from neurochip.network.bias_rows import as_real
 from neurochip.spec import LEAK_NONE, LEAK_SHIFT, NETWORK_INPUT, LayerSpec
 from neurochip.topology import Connection
 
@@ -178,10 +179,8 @@ class _Graph:
     def _real(self, index: int) -> tuple[Array, Array]:
         """(rows of weights, bias rows) as real numbers."""
         layer = self._spec.layers[index]
-        rows = self._learned.weights[index].astype(np.float64) * 2.0**-layer.frac_weight
-        # Behind an average pool the core counts a bias like an event, 1 / window.
-        bias = rows[layer.n_weight_rows :] * 2.0**-layer.frac_event * layer.bias
-        return rows[: layer.n_weight_rows], bias
+        rows = as_real(layer, self._learned.weights[index])
+        return rows[: layer.n_weight_rows], rows[layer.n_weight_rows :] * layer.bias
 
     def _matrix(self, rows: Array, bias: Array | None) -> Any:
         weight = np.ascontiguousarray(rows.T)

@@ -150,14 +150,14 @@ def spilled_memories(spec: CoreSpec, chip: ChipTiming) -> frozenset[str]:
             f"{getattr(chip, 'file', 'the chip')}: memories.synapse holds {held.get('synapse', 0)} words but "
             f'{words["synapse"]} are needed, and weights in DRAM (overflow = "dram") are not standardised '
             f"(learning.standardise_every = {spec.standardise_every}, allowed is 0); make this memory larger, or set "
-            'overflow = "grow"'
+            'chip.overflow = "grow"'
         )
     if unmovable:
         name = unmovable[0]
         raise UserError(
             f"{getattr(chip, 'file', 'the chip')}: memories.{name} holds {held.get(name, 0)} words but {words[name]} "
             f'are needed, and overflow = "dram" moves {name} only for networks without convolution; make this memory '
-            'larger, or set overflow = "grow"'
+            'larger, or set chip.overflow = "grow"'
         )
     return spilled
 

@@ -19,6 +19,7 @@ from neurochip.config_precision import CalibratedTable
 from neurochip.errors import UserError
 from neurochip.fixed_point import QFormat, quantise
 from neurochip.network.attached import attached_of
+from neurochip.network.bias_rows import as_stored
 from neurochip.network.choose import Sizes, choose_fracs, given_fracs, is_complete
 from neurochip.network.formats import Fracs
 from neurochip.network.initial import (
@@ -50,7 +51,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Initial weights as real numbers, their spread per layer, and the calibrated fracs.
+    """Initial weights as real numbers, those of the float twin, their spread per layer, and the calibrated fracs.
 
     Attributes:
         weights, weight_std: per layer of the network.
@@ -72,16 +73,11 @@ class Prepared:
         """Initial weights of the layers of a rule (`neurochip.network.rule_layers`)."""
         return _of_layers(layers, self.weights, self.heads, self.feedback)
 
-    def integer_weights(self, bits: int, weights: tuple[NDArray[Any], ...] | None = None) -> list[NDArray[np.int64]]:
-        """Quantise real weights of the network (default: the initial ones) to the weight format of every layer."""
-        source = self.weights if weights is None else weights
-        return [quantise(w, QFormat(bits, frac, True)) for w, frac in zip(source, self.fracs.weight, strict=True)]
-
 
 def integer_weights(spec: CoreSpec, weights: Sequence[NDArray[Any]]) -> list[NDArray[np.int64]]:
-    """Quantise real weights, one array per layer of a specification, to its formats."""
+    """Quantise real weights, one array per layer of a specification, to its formats, biases as the core stores them."""
     return [
-        quantise(values, QFormat(spec.weight_bits, layer.frac_weight, True))
+        quantise(as_stored(layer, layer.frac_event, values), QFormat(spec.weight_bits, layer.frac_weight, True))
         for layer, values in zip(spec.layers, weights, strict=True)
     ]
 
@@ -109,7 +105,8 @@ def prepare(
         shapes: the layers of the network.
         train: training samples.
         rules: those that will run; their heads and feedback layers are prepared too.
-        initial: weights of the network, biases included, instead of drawn ones; they have no spread.
+        initial: weights of the network, biases included as the float twin adds them, instead of drawn ones; they have
+            no spread.
 
     Raises:
         UserError: if there is no training sample, a list of fracs has the wrong length, or the given spread of a
@@ -133,7 +130,7 @@ def prepare(
     heads, head_std = draw_attached(experiment, attached.heads, HEAD_STREAM, table.head_std, events)
     feedback, feedback_std = draw_attached(experiment, attached.feedback, FEEDBACK_STREAM, table.feedback_std, events)
     sizes = Sizes(
-        [magnitude(w) for w in network.weights],
+        [magnitude(as_stored(shape, shape.frac_event, w)) for shape, w in zip(shapes, network.weights, strict=True)],
         {index: magnitude(w) for index, w in heads.items()},
         {index: magnitude(w) for index, w in feedback.items()},
     )

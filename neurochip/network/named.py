@@ -1,4 +1,4 @@
-"""A network given by its name, by its sizes, "512-128-10", by a network file, or by an experiment file."""
+"""A network given by its name, by its sizes, "512-128-10", by a network file, an experiment file or a NIR graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurochip.errors import UserError
 from neurochip.network.shape import layer_shapes
 
 NETWORK_KEYS = ("summary", "inputs", "input_shape", "classes", "layers")
-NIR_SUFFIX = ".nir"
+NIR_SUFFIX, HDF5_SIGNATURE = ".nir", b"\x89HDF\r\n\x1a\n"
 NETWORKS = Path(__file__).parent / "networks"
 KEYS_OF_OPTIONS = ("run.rules", "task.steps", "chip.name")  # which --rules, --steps and --chip give, not only --set
 
@@ -55,7 +55,7 @@ def list_networks() -> list[NetworkInfo]:
 
 
 def named_network(text: str, overrides: Sequence[str], source: str | None = None) -> NamedNetwork:
-    """Read a name, sizes or a TOML file, and apply KEY=VALUE overrides to the experiment.
+    """Read a name, sizes, a NIR graph (an HDF5 file) or a TOML file, and apply KEY=VALUE overrides to the experiment.
 
     Sizes are inputs, hidden layers and classes: dense layers with default settings and the readout. A network file has
     the keys `inputs` or `input_shape` (channels, height, width), `classes`, and `layers` as in `[network]` (the readout
@@ -72,7 +72,7 @@ def named_network(text: str, overrides: Sequence[str], source: str | None = None
         network: dict[str, Any] = {"layers": [*dense, {"kind": "readout"}]}
         return _from_tables(network, (sizes[0], sizes[-1]), overrides, (f"--network {text}", source), Path())
     path = _path(text, "sizes such as 512-128-10")
-    if path.suffix == NIR_SUFFIX:
+    if _is_graph(path):
         return _from_graph(path, overrides, source)
     tables = _read(path)
     if "layers" not in tables:
@@ -92,7 +92,7 @@ def network_table(text: str) -> dict[str, Any]:
         UserError: naming what was given, and what is allowed.
     """
     path = _path(text, "network files")
-    if path.suffix == NIR_SUFFIX:
+    if _is_graph(path):
         return {"nir": {"file": str(path.resolve())}}
     tables = _read(path)
     if "layers" not in tables:
@@ -107,11 +107,22 @@ def _path(text: str, also: str) -> Path:
     if path.suffix != ".toml" and Path(text).name == text and named.is_file():
         return named
     is_file = path.suffix in (".toml", NIR_SUFFIX)
-    if is_file and path.is_file():
+    if path.is_file() and (is_file or _is_graph(path)):
         return path
     what = "no such file" if is_file else "neither sizes nor a TOML or NIR file, nor a name"
     names = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.toml")))
-    raise UserError(f"--network {text}: {what}; allowed are {also}, .toml files, .nir graphs and {names}")
+    raise UserError(f"--network {text}: {what}; allowed are {also}, .toml files, NIR graphs and {names}")
+
+
+def _is_graph(path: Path) -> bool:
+    """Whether a file is a NIR graph: an HDF5 file by its first bytes; a .nir file is meant to be one in any case."""
+    if path.suffix == NIR_SUFFIX:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    except OSError:
+        return False
 
 
 def _from_graph(path: Path, overrides: Sequence[str], source: str | None) -> NamedNetwork:

@@ -100,17 +100,32 @@ class _Spikes:
 
 @dataclass
 class _Answers:
-    """Of the graph and of the core, one per sample."""
+    """Of the graph, as sums of its outputs, and of the core, one per sample.
 
-    graph: list[int] = field(default_factory=list)
+    `last` is the last population of the graph if its outputs are spikes, None else.
+    """
+
+    last: str | None
+    sums: list[NDArray[np.float64]] = field(default_factory=list)
     core: list[int] = field(default_factory=list)
 
     def document(self, labels: NDArray[Any]) -> Document:
-        graph, core = np.array(self.graph), np.array(self.core)
+        graph, core = np.array([int(np.argmax(sums)) for sums in self.sums]), np.array(self.core)
         return {
+            **self._last_spikes(),
             "same_answers": int((graph == core).sum()),
             "graph_right": int((graph == labels).sum()),
             "core_right": int((core == labels).sum()),
+        }
+
+    def _last_spikes(self) -> Document:
+        if self.last is None:
+            return {}
+        spikes = [int(sums.sum()) for sums in self.sums]
+        return {
+            "last_population": self.last,
+            "last_spikes_per_sample": sum(spikes) / max(1, len(spikes)),
+            "last_silent_samples": spikes.count(0),
         }
 
 
@@ -118,8 +133,8 @@ def _spikes(setup: Setup, imported: Imported, core: Core, data: EventDataset) ->
     """Run the graph in real numbers and the integer core on the same samples."""
     n_samples = min(data.n_samples, graph_samples(imported.graph, data.n_steps))
     runner, first = NirRunner(imported.graph, imported.steps), setup.resolved.learning.loss_start - 1
-    table, answers = setup.resolved.network.nir, _Answers()
-    hidden = imported.layers[:-1]
+    table, answers = setup.resolved.network.nir, _Answers(_last_that_fires(imported))
+    hidden, outputs = imported.layers[:-1], None if table is None else table.outputs
     counts = [_Spikes() for _ in hidden]
     for _, part, at in _chunks(data, n_samples, PROBED_SAMPLES):
         result = core.run(part, at, learn=False, end_of_epoch=False, probe=range(len(at)))
@@ -127,7 +142,7 @@ def _spikes(setup: Setup, imported: Imported, core: Core, data: EventDataset) ->
         for index, (layer, count) in enumerate(zip(hidden, counts, strict=True)):
             graph = np.stack([in_our_order(run.outputs[str(layer.population)]) for run in runs])
             count.add(result.probes[f"spike/{index}"] != 0, graph != 0)
-        answers.graph += [answer(run, imported, None if table is None else table.outputs, first) for run in runs]
+        answers.sums += [output_sums(run, imported, outputs, first) for run in runs]
         answers.core += result.predictions.tolist()
     return {
         "samples": n_samples,
@@ -135,6 +150,12 @@ def _spikes(setup: Setup, imported: Imported, core: Core, data: EventDataset) ->
         "populations": [count.document(layer.population) for layer, count in zip(hidden, counts, strict=True)],
         **answers.document(data.labels[:n_samples]),
     }
+
+
+def _last_that_fires(imported: Imported) -> str | None:
+    """The last population of the graph if it has a threshold."""
+    last = imported.layers[-1].population
+    return last if last is not None and "v_threshold" in imported.graph.nodes[last].parameters else None
 
 
 def dense_input(data: EventDataset, sample: int) -> NDArray[np.float64]:
@@ -154,8 +175,13 @@ def in_our_order(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def answer(run: NirRun, imported: Imported, outputs: Sequence[int] | None, first: int = 0) -> int:
     """The class whose output of the graph has the largest sum from step `first` on; ties go to the lowest."""
-    sums = run.outputs[imported.graph.only("Output")][first:].sum(axis=0).reshape(-1)
-    return int(np.argmax(sums if outputs is None else sums[list(outputs)]))
+    return int(np.argmax(output_sums(run, imported, outputs, first)))
 
 
-__all__ = ["accuracy_and_spikes", "answer", "dense_input", "graph_samples", "in_our_order"]
+def output_sums(run: NirRun, imported: Imported, outputs: Sequence[int] | None, first: int = 0) -> NDArray[np.float64]:
+    """What the answer is read from: per class, the sum of its output of the graph from step `first` on."""
+    sums: NDArray[np.float64] = run.outputs[imported.graph.only("Output")][first:].sum(axis=0).reshape(-1)
+    return sums if outputs is None else sums[list(outputs)]
+
+
+__all__ = ["accuracy_and_spikes", "answer", "dense_input", "graph_samples", "in_our_order", "output_sums"]

@@ -14,9 +14,12 @@ from neurochip.config_errors import sentence
 from neurochip.config_layers import NetworkTable
 from neurochip.config_nir import NirTable
 from neurochip.errors import UserError
+from neurochip.fixed_point import QFormat, quantise_scalar
+from neurochip.network.choose import given_fracs
+from neurochip.network.formats import Fracs
 from neurochip.network.nir_file import Graph, read_nir
 from neurochip.network.nir_import import import_graph
-from neurochip.network.nir_imported import Imported
+from neurochip.network.nir_imported import Imported, ImportedLayer
 from neurochip.network.shape import LayerShape
 
 COPY = "network.nir"  # the graph in a run directory
@@ -90,6 +93,37 @@ def initial_weights(
     return [layer.weights for layer in imported.layers]
 
 
+def check_thresholds(
+    imported: Imported | None, experiment: Experiment, shapes: tuple[LayerShape, ...], fracs: Fracs
+) -> None:
+    """Refuse potentials that calibration found so small that their format does not hold the threshold.
+
+    Raises:
+        UserError: naming the population, and what its weights bring it in a step.
+    """
+    if imported is None:
+        return
+    bits, given = experiment.precision.membrane.bits, given_fracs(experiment, len(shapes))["membrane"]
+    for index, (layer, shape, frac) in enumerate(zip(imported.layers, shapes, fracs.membrane, strict=False)):
+        threshold_q = quantise_scalar(shape.threshold, frac) + shape.fires_above
+        if given[index] is not None or threshold_q <= QFormat(bits, 0, True).highest:
+            continue
+        raise imported.graph.refuse(
+            str(layer.population),
+            f"stays so far below its threshold that no format of precision.membrane.bits = {bits} holds both "
+            f"(calibrated precision.membrane.frac: {frac}): with all its inputs at 1 it gets "
+            f"{_most_input(layer, shape):.3g} thresholds in a step at most; allowed are weights, R, tau and "
+            "v_threshold of the same size, or a precision.membrane.frac",
+        )
+
+
+def _most_input(layer: ImportedLayer, shape: LayerShape) -> float:
+    """The largest input of a neuron in a step, in thresholds, where only weights above 0 get an event."""
+    groups, n_rows = shape.n_bias_rows, shape.n_weight_rows
+    rows = np.maximum(layer.weights[:n_rows], 0.0).reshape(groups, n_rows // groups, shape.columns)
+    return float((rows.sum(axis=1) + layer.weights[n_rows:]).max()) / shape.threshold
+
+
 def _network(experiment: Experiment, imported: Imported) -> NetworkTable:
     """`[network]` with the layers of the graph, checked like one that a user wrote."""
     tables = {key: value for key, value in experiment.to_tables()["network"].items() if key != "layers"}
@@ -147,4 +181,4 @@ def _check_content(table: NirTable, graph: Graph) -> None:
         )
 
 
-__all__ = ["COPY", "initial_weights", "stored", "with_nir"]
+__all__ = ["COPY", "check_thresholds", "initial_weights", "stored", "with_nir"]

@@ -64,15 +64,13 @@ class _Building:
             self._add(link)
 
     def _add(self, link: Link) -> None:
-        channels_last, window = self._add_path(link)
+        channels_last = self._add_path(link)
         if link.is_last:
             layer = self._readout(link, channels_last)
         else:
             layer = self._hidden(link, channels_last)
             self._place[str(link.population)] = len(self.tables)
             self._last = str(link.population)
-        # Behind an average pool the core counts a bias like an event, 1 / window.
-        layer.weights[-layer.table.get("groups", 1) :] *= window
         if not np.isfinite(layer.weights).all():
             raise self._graph.refuse(
                 link.weights, "has weights that are beyond all numbers with the R and tau behind it"
@@ -80,9 +78,9 @@ class _Building:
         self.tables.append(layer.table)
         self.layers.append(layer)
 
-    def _add_path(self, link: Link) -> tuple[bool, int]:
-        """Write pools, flattens and adds; returns whether a map has its channels last, and the averaged window."""
-        graph, window = self._graph, 1
+    def _add_path(self, link: Link) -> bool:
+        """Write pools, flattens and adds; returns whether a map has its channels last."""
+        graph = self._graph
         changed = self._last != graph.only("Input")
         for name, added in link.path:
             for other in added:
@@ -97,12 +95,11 @@ class _Building:
                 if node.kind == "AvgPool2d" and (kernel[0] * kernel[1]).bit_count() != 1:
                     raise graph.refuse(name, f"averages {kernel[0]} x {kernel[1]} values; allowed are powers of two")
                 kind = "avgpool" if node.kind == "AvgPool2d" else "sumpool"
-                window *= kernel[0] * kernel[1] if kind == "avgpool" else 1
                 self.tables.append({"kind": kind, "kernel": list(kernel)})
                 changed = changed or kernel != (1, 1)
             elif node.kind == "Flatten":
                 self.tables.append({"kind": "flatten"})
-        return changed, window
+        return changed
 
     def _name_of(self, node: str) -> str:
         if node == self._graph.only("Input"):

@@ -26,7 +26,7 @@ class ImportedLayer:
     Attributes:
         weights_node, population: names in the graph; no population where the weights lead to the Output.
         table: its entry of network.layers.
-        weights: [n_weight_rows + n_bias_rows, columns].
+        weights: [n_weight_rows + n_bias_rows, columns], biases as the float twin adds them.
         potential: its leak; None for a readout without memory.
         current: the leak of its synaptic current; None without.
         notes: what differs from the graph, in words.

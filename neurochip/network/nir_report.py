@@ -11,6 +11,7 @@ import numpy as np
 
 from neurochip.fixed_point import QFormat, quantise
 from neurochip.listener import Listener
+from neurochip.network.bias_rows import as_stored
 from neurochip.network.nir_compare import accuracy_and_spikes
 from neurochip.network.nir_experiment import COPY
 from neurochip.network.nir_imported import Imported, ImportedLayer
@@ -124,8 +125,9 @@ def _layers(setup: Setup, imported: Imported) -> list[Document]:
 def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
     made = spec.layers[index]
     fmt = QFormat(spec.weight_bits, made.frac_weight, True)
-    codes = quantise(layer.weights, fmt)
-    unbounded = quantise(layer.weights, QFormat(63, made.frac_weight, True))
+    weights = as_stored(made, made.frac_event, layer.weights)
+    codes = quantise(weights, fmt)
+    unbounded = quantise(weights, QFormat(63, made.frac_weight, True))
     clipped = float(np.mean(codes != unbounded))
     notes = list(layer.notes)
     if clipped > NOTED_CLIPPED:
@@ -136,8 +138,8 @@ def _layer(layer: ImportedLayer, spec: CoreSpec, index: int) -> Document:
         "kind": layer.table["kind"],
         "weight_bits": fmt.bits,
         "weight_frac": fmt.frac,
-        "max_weight": float(np.abs(layer.weights).max()),
-        "max_weight_error": float(np.abs(codes * 2.0**-fmt.frac - layer.weights).max()),
+        "max_weight": float(np.abs(weights).max()),
+        "max_weight_error": float(np.abs(codes * 2.0**-fmt.frac - weights).max()),
         "clipped_fraction": clipped,
     }
     if layer.unit is not None:

@@ -46,7 +46,8 @@ def rule_layers(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ..
         shapes: the layers of the network, as `layer_shapes` gives them.
 
     Raises:
-        UserError: for the head of an average pool whose window is no power of two.
+        UserError: for the head of an average pool whose window is no power of two, or a filter of traces beside a
+            synaptic current.
     """
     rule = concrete(experiment, rule)
     layers = _filtered(rule, shapes)
@@ -58,13 +59,23 @@ def rule_layers(experiment: Experiment, rule: Rule, shapes: tuple[LayerShape, ..
 
 
 def _filtered(rule: Rule, shapes: tuple[LayerShape, ...]) -> tuple[LayerShape, ...]:
-    """A second leak for the traces of hidden layers; that of a leaky readout is its trace already."""
-    if rule.temporal != "trace" or rule.trace_filter is None:
+    """A second leak for the traces of hidden layers; that of a leaky readout is its trace already.
+
+    Layers that learn from events (`learning.first_layer` = "input") keep no trace, and are not concerned.
+    """
+    filtered = [shape for shape in shapes if shape.is_hidden and shape.keeps_trace]
+    if rule.temporal != "trace" or rule.trace_filter is None or not filtered:
         return shapes
     leak = shapes[-1].leak if rule.trace_filter == READOUT_LEAK else (LEAK_SHIFT, int(rule.trace_filter))
     if leak == NO_LEAK:
         return shapes
-    if any(shape.has_current and shape.keeps_trace for shape in shapes if shape.is_hidden):
+    if rule.trace_filter == READOUT_LEAK and shapes[-1].has_current:
+        raise UserError(
+            f"the traces of {rule.name} are filtered as the readout filters (learning.trace_filter = "
+            f"{READOUT_LEAK!r}), and a readout with a synaptic current has two leaks, which a trace cannot have as its "
+            "filter; allowed there is a rule without trace_filter, such as ottt-o, or a readout without a current"
+        )
+    if any(shape.has_current for shape in filtered):
         raise UserError(
             f"the traces of {rule.name} have a filter (learning.trace_filter), and those of a layer with a synaptic "
             "current have two leaks already; allowed there is a rule without trace_filter, such as ottt-o"

@@ -9,6 +9,7 @@ from neurochip.report.yaml_text import yaml_text
 
 ACTION_COUNTS_VERSION, ERT_VERSION = 0.2, 0.3
 DESIGN = "neurochip"
+ORDER = "sum per component, then over components in the order of the file"  # another one rounds otherwise
 
 
 def accelergy_files(records: Mapping[str, Any]) -> dict[str, str]:
@@ -17,7 +18,7 @@ def accelergy_files(records: Mapping[str, Any]) -> dict[str, str]:
     for one in records["passes"]:
         folder = f"{one['rule']}/{one['pass']}"
         what = f"run {records['name']}, rule {one['rule']}, {one['pass']}, chip {records['chip']}"
-        total = f"energy in pJ; sum of counts times energy: {one['energy_pj']!r} pJ"
+        total = f"energy in pJ; counts times energy, {ORDER}: {one['energy_pj']!r} pJ"
         counts = {"action_counts": {"version": ACTION_COUNTS_VERSION, "subtree": [_design(one["actions"])]}}
         files[f"{folder}/action_counts.yaml"] = yaml_text(counts, [what, f"counts of a mean sample; {total}"])
         tables = {"ERT": {"version": ERT_VERSION, "tables": _tables(one["actions"])}}

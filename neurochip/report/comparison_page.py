@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from neurochip.report.comparison_tables import (
@@ -24,6 +25,9 @@ BARS = ("energy_pj", "latency_us", "footprint_bits", "accuracy_stream", "accurac
 ACCURACY = "accuracy"
 GIVEN = "given"
 Cell = tuple[str, str]  # text, and what stands behind it
+Behind = tuple[str, str, str]  # meaning, source, kind
+COUNTED = "counted exactly"
+SHAPE = ("layers of the experiment, on this task", "calculated, exact")
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -106,23 +110,56 @@ def _settings(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
     ]  # fmt: skip
 
 
-def _about(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """What ran where: rows of words, a column per run."""
+def _about(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
+    """What ran where: a row per property, a cell per run; what has digits says where they come from."""
     runs = comparison["runs"]
-    rows = [
-        ("task", [f"{one['task']}, T = {one['n_steps']} steps" for one in runs]),
-        ("samples", [f"{one['n_train']:,} training, {one['n_test']:,} test" for one in runs]),
-        ("learning", [one["learning"] for one in runs]),
-        ("network", [one["network"] for one in runs]),
-        ("chip", [f"{one['chip']} ({one['technology']})" for one in runs]),
-        ("clock, supply", [f"{one['clock_mhz']:g} MHz, {one['voltage_v']:g} V" for one in runs]),
-        ("overflow", [one["overflow"] for one in runs]),
-        ("physical numbers", [_kinds(one["physical_numbers"]) for one in runs]),
-        ("rules", [", ".join(one["rules"]) for one in runs]),
-    ]
+    rows = [(name, [_told(one, name, text(one), *behind(one)) for one in runs]) for name, text, behind in ABOUT]
     libraries = dict.fromkeys(name for one in runs for name in one["versions"])
-    return [*rows, *((name, [str(one["versions"].get(name, NOTHING)) for one in runs]) for name in libraries)]
+    return [*rows, *((name, [_told(one, name, *_version(one, name)) for one in runs]) for name in libraries)]
 
 
-def _kinds(kinds: dict[str, int]) -> str:
-    return ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+def _told(one: Any, name: str, text: str, meaning: str, source: str, kind: str) -> Cell:
+    has_digits = any(letter.isdigit() for letter in text)
+    return text, tip(f"{one['run']}, {name}", text, "", meaning, (source, kind)) if has_digits else ""
+
+
+def _version(one: Any, name: str) -> tuple[str, str, str, str]:
+    return str(one["versions"].get(name, NOTHING)), "version", f"report of the run {one['run']}", "as it was installed"
+
+
+def _of_task(meaning: str) -> Callable[[Any], Behind]:
+    return lambda one: (meaning, f"task {one['task']}, as it was loaded", COUNTED)
+
+
+def _of_experiment(meaning: str) -> Callable[[Any], Behind]:
+    return lambda one: (meaning, f"experiment of the run {one['run']}", GIVEN)
+
+
+def _of_chip(meaning: str) -> Callable[[Any], Behind]:
+    return lambda one: (meaning, f"chip file {one['chip']}", GIVEN)
+
+
+def _listed(key: str, meaning: str) -> Callable[[Any], Behind]:
+    """A physical number, which has a source and a kind of its own."""
+    return lambda one: (meaning, *(one["chip_origins"][key][said] for said in ("source", "kind")))
+
+
+ABOUT: tuple[tuple[str, Callable[[Any], str], Callable[[Any], Behind]], ...] = (
+    ("task", lambda one: one["task"], _of_experiment("name of the task")),
+    ("T", lambda one: f"{one['n_steps']:,} steps", _of_task("steps of a sample")),
+    ("training", lambda one: f"{one['n_train']:,} samples", _of_task("samples learned in an epoch or a stream")),
+    ("test", lambda one: f"{one['n_test']:,} samples", _of_task("samples on which accuracy is tested")),
+    ("learning", lambda one: one["learning"], _of_experiment("mode of learning")),
+    ("network", lambda one: one["network"], lambda one: ("shape, inputs first", *SHAPE)),
+    ("chip", lambda one: one["chip"], _of_chip("name of the chip")),
+    ("technology", lambda one: one["technology"], _of_chip("name of the technology file")),
+    ("clock", lambda one: f"{one['clock_mhz']:g} MHz", _listed("clock_mhz", "frequency of the clock")),
+    ("supply", lambda one: f"{one['voltage_v']:g} V", _listed("voltage_v", "voltage of the supply")),
+    ("overflow", lambda one: one["overflow"], _of_chip("what happens where a memory is too small")),
+    (
+        "physical numbers",
+        lambda one: ", ".join(f"{n} {kind}" for kind, n in one["physical_numbers"].items()),
+        lambda one: ("how many are of which kind", f"files of the chip {one['chip']} and its technology", COUNTED),
+    ),
+    ("rules", lambda one: ", ".join(one["rules"]), _of_experiment("rules of the run")),
+)  # row, text of a run, what stands behind it

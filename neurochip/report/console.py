@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neurochip.report.diagnosis import limits
+from neurochip.printable import printable
+from neurochip.report.diagnosis import advised, healthy, on_console
 from neurochip.report.sentences import header, verdict, where_more_is
 from neurochip.report.stream import stream_tables
 from neurochip.report.table import Column, RuleResults, by_group, group_title, tables
@@ -31,21 +32,26 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
         lines += prose(f"{label:{LABEL_WIDTH}}{text}", "", width, LABEL_WIDTH)
     headline, *others = tables(report)
     lines += table_lines(headline, groups, width)
-    lines += _paragraphs([*verdict(report), *limits(report)], "bold", width)
+    said = [*_sentences(verdict(report), "bold", width), *_limits(report, width)]
+    lines += [("", ""), *said] if said else []
     for columns in [*stream_tables(report), *others]:
         lines += table_lines(columns, groups, width)
     notes = [*where_more_is(report), *(f"Note: {note}" for note in report["notes"])]
-    lines += _paragraphs(notes, "dim", width)
+    lines += [("", ""), *_sentences(notes, "dim", width)] if notes else []
     for text, style in lines:
         print_line(text, style, console)
 
 
-def _paragraphs(sentences: Sequence[str], style: str, width: int) -> list[Line]:
-    """Sentences after an empty line; none if there are none."""
-    lines: list[Line] = [("", "")] if sentences else []
-    for sentence in sentences:
-        lines += prose(sentence, style, width, 2)
-    return lines
+def _sentences(sentences: Sequence[str], style: str, width: int) -> list[Line]:
+    return [line for sentence in sentences for line in prose(sentence, style, width, 2)]
+
+
+def _limits(report: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """What limits accuracy; options to type stay on one line, however long, so that they can be copied."""
+    for rule, diagnosis in advised(report).items():
+        said, options = on_console(rule, diagnosis)
+        yield from [*prose(said, "bold", width, 2), (f"  {options}", "bold")]
+    yield from _sentences(healthy(report), "bold", width)
 
 
 def prose(text: str, style: str, width: int, indent: int) -> list[Line]:
@@ -55,15 +61,17 @@ def prose(text: str, style: str, width: int, indent: int) -> list[Line]:
 
 
 def print_line(text: str, style: str, console: Console) -> None:
+    """Print a line as it is laid out, never broken; what a terminal would obey is escaped."""
     from rich.text import Text
 
+    text = printable(text)
     try:
         text.encode(console.encoding)
     except UnicodeEncodeError:
         for letter, plain in PLAIN.items():
             text = text.replace(letter, plain)
         text = text.encode(console.encoding, "replace").decode(console.encoding)
-    console.print(Text(text, style=style), highlight=False)
+    console.print(Text(text, style=style), highlight=False, soft_wrap=True)
 
 
 def table_lines(columns: Sequence[Column], groups: Mapping[str, list[RuleResults]], width: int) -> Iterator[Line]:

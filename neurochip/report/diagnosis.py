@@ -61,8 +61,19 @@ def sentence(rule: str, diagnosis: Mapping[str, Any]) -> str:
     advice = diagnosis["advice"]
     if advice is None:
         return f"{rule}: {HEALTHY}."
-    options = " ".join(f"--set {shlex.quote(text)}" for text in advice["overrides"])
-    return f"{rule}: {advice['sentence']} Add {options}"
+    return f"{rule}: {advice['sentence']} Add {_options(advice)}"
+
+
+def on_console(rule: str, diagnosis: Mapping[str, Any]) -> tuple[str, str]:
+    """The sentence, and the options to type on a line that must not be broken; "" for a healthy rule."""
+    advice = diagnosis["advice"]
+    if advice is None:
+        return sentence(rule, diagnosis), ""
+    return f"{rule}: {advice['sentence']} Add:", _options(advice)
+
+
+def _options(advice: Mapping[str, Any]) -> str:
+    return " ".join(f"--set {shlex.quote(text)}" for text in advice["overrides"])
 
 
 def diagnosed(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -73,10 +84,18 @@ def diagnosed(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def limits(report: Mapping[str, Any]) -> list[str]:
     """A sentence per rule with an advice, and one for all others that were diagnosed."""
-    found = diagnosed(report)
-    healthy = [rule for rule, diagnosis in found.items() if diagnosis["advice"] is None]
-    sentences = [sentence(rule, diagnosis) for rule, diagnosis in found.items() if rule not in healthy]
+    return [*(sentence(rule, diagnosis) for rule, diagnosis in advised(report).items()), *healthy(report)]
+
+
+def advised(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Rule -> its diagnosis, of the rules with an advice."""
+    return {rule: diagnosis for rule, diagnosis in diagnosed(report).items() if diagnosis["advice"] is not None}
+
+
+def healthy(report: Mapping[str, Any]) -> list[str]:
+    """One sentence for all rules that were diagnosed and got no advice; none without any."""
+    rules = [rule for rule, diagnosis in diagnosed(report).items() if diagnosis["advice"] is None]
     weight = report["experiment"]["precision"]["weight"]
     is_noisy = weight["rounding"] == "stochastic" and weight["bits"] <= FEW_BITS
     said = f"{HEALTHY}{NOT_JUDGED if is_noisy else ''}."
-    return [*sentences, f"{', '.join(healthy)}: {said}"] if healthy else sentences
+    return [f"{', '.join(rules)}: {said}"] if rules else []

@@ -10,6 +10,7 @@ from neurochip.report.detail import Table, detail, table_of
 from neurochip.report.diagnosis import diagnosed, limits, table_rows
 from neurochip.report.glance import bars, pairs
 from neurochip.report.json_file import write_text
+from neurochip.report.layers import layer_texts
 from neurochip.report.nir_import import nir_import
 from neurochip.report.origins import LEARNED, column_tips, tip
 from neurochip.report.page import render
@@ -76,6 +77,7 @@ def _content(report: Mapping[str, Any], commands: Sequence[str]) -> dict[str, An
         "hanging_on": all_told(hanging_on(report), "what the order hangs on", of_changes(report)),
         "tornados": tornado_plots(report.get("sensitivity")),
         "nir": nir_import(report),
+        "layers": layer_texts(report),
         "measured": list(_pairs(report["task"]["provenance"])),
         "limits": all_told(limits(report), "diagnosis", always(*DIAGNOSED)),
         "steps_tip": tip("T", str(report["task"]["n_steps"]), "steps", "", ("experiment, task.steps", "given")),

@@ -28,6 +28,10 @@ LAYER_COLUMNS = (
     ("λ of the current, core", "current_leak", "", "factor of the synaptic current per step, as the core has it"),
     ("threshold off by", "threshold_error", "", "what rounding, and firing above a threshold, add to it"),
 )
+FORM_COLUMNS = (
+    ("format", "", "bits", "bits of a weight, and how many of them lie behind the binary point"),
+    ("counts as 1", "", "potential of the graph", "threshold of the graph by which weights and biases were divided"),
+)
 SPIKE_COLUMNS = (
     ("spikes of the graph", "graph_spikes", "spikes", "of the graph in real numbers"),
     ("spikes of the core", "core_spikes", "spikes", "of the integer core"),
@@ -53,12 +57,18 @@ def nir_import(report: Section) -> dict[str, Any] | None:
 
 def _before(section: Section) -> list[str]:
     accuracy, spikes = section["accuracy"], section["spikes"]
-    return [
+    found = [
         f"Before it learned, {100 * accuracy['fixed']:.2f} % of the {accuracy['samples']:,} {accuracy['split']} "
         f"samples were right in integers, {100 * accuracy['float']:.2f} % with the same layers in real numbers.",
         f"Of the first {spikes['samples']:,} {spikes['split']} samples, the graph itself had {spikes['graph_right']:,} "
         f"right and the integer core {spikes['core_right']:,}; {spikes['same_answers']:,} answers are the same.",
     ]
+    if (fired := spikes.get("last_spikes_per_sample")) is None:
+        return found
+    silent = spikes.get("last_silent_samples", 0)
+    without = f"; it is silent in {silent:,} of them, whose answer there is the first output" if silent else ""
+    last = f"The last population of the graph, {spikes.get('last_population', NOTHING)}"
+    return [*found, f"{last}, has {number(fired, 4)} spikes per sample on these samples{without}."]
 
 
 def _layers(section: Section) -> Table:
@@ -71,7 +81,7 @@ def _layers(section: Section) -> Table:
         texts = [_text(layer, key, unit) for _, key, unit, _ in columns]
         form = f"s{layer['weight_bits']}.{layer['weight_frac']}"
         rows.append([name, layer["kind"], form, _unit(layer), *texts])
-        tips.append(["", "", "", *_tips(name, columns, texts)])
+        tips.append(["", *_tips(name, FORM_COLUMNS, (form, _unit(layer))), *_tips(name, columns, texts)])
     head = ["nodes", "kind", "format", "counts as 1", *(title for title, *_ in columns)]
     return table_of(head, rows, tips)
 

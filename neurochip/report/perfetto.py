@@ -112,13 +112,16 @@ def _of(records: Mapping[str, Any], cause: str) -> list[list[int]]:
 
 
 def _traffic(records: Mapping[str, Any], us: float) -> Iterator[Event]:
-    """A counter per memory and kind of access; a window without any after one without any is not written."""
-    window = records["window"]
+    """A counter per memory and kind of access; a window without any after one without any is not written.
+
+    The last window is as long as the sample leaves it, and the counters fall to 0 at the end of the sample.
+    """
+    window, end = records["window"], records["totals"]["clocks"]
     for key, series in records["traffic"].items():
         name, before = f"{key} per {window} clocks", 0
         for index, number in enumerate([*series, 0]):
             if number or before:
-                ts = round(index * window * us, DIGITS)
+                ts = round(min(index * window, end) * us, DIGITS)
                 yield {"ph": "C", "name": name, "pid": CHIP, "ts": ts, "args": {"accesses": number}}
             before = number
 

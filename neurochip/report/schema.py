@@ -19,6 +19,7 @@ FILES: Mapping[str, str] = {  # what a document says under `schema` -> file
     "neurochip-neurobench/1": "neurobench.schema.json",
     "neurochip-diagnosis/1": "diagnosis.schema.json",
     "neurochip-export/1": "export.schema.json",
+    "neurochip-nir-import/1": "nir_import.schema.json",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurochip.report.layers import network_sentence
 from neurochip.report.sensitivity_lines import order_sentences, sensitivity_lines
 from neurochip.report.table import BASELINES, RuleResults, by_group, look_up, number
 
@@ -17,7 +18,7 @@ COSTS = (
 
 def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (label, sentence) of the task, the network, the chip and the history memory."""
-    task, network = report["task"], report["network"]
+    task = report["task"]
     splits = f"{task['n_train']:,} training, {task['n_validation']:,} validation, {task['n_test']:,} test samples"
     lines = [
         (
@@ -25,7 +26,7 @@ def header(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{task['name']}: {task['n_inputs']:,} inputs, {len(task['classes'])} classes, "
             f"T = {task['n_steps']} steps, {number(task['events_per_sample'])} events a sample; {splits}",
         ),
-        ("network", f"{network['shape']}, {network['n_weights']:,} weights"),
+        ("network", network_sentence(report)),
         ("chip", chip_sentence(report)),
     ]
     history = history_sentence(report)

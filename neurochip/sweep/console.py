@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from neurochip.printable import printable
 from neurochip.report.sweep_sentences import outstanding_lines, word
 from neurochip.sweep.summary import Setting, Summary
 
@@ -60,7 +61,7 @@ def _table(summary: Summary, n_costs: int) -> Table:
 
 
 def _word(value: Any) -> str:
-    return NONE if value is None else word(value)
+    return NONE if value is None else printable(word(value))  # before the width is measured
 
 
 def _numbers(setting: Setting, n_costs: int) -> list[str]:

@@ -219,7 +219,7 @@ def test_a_network_that_does_not_fit_is_refused(call: Command, folder: Path) -> 
     layers = 'network.layers=[{kind="dense",neurons=60000},{kind="readout"}]'
     settings = ("--set", layers, "--set", "run.calibration_samples=1", "--set", "task.steps=2")
     sentence = call("learn", "--quiet", "--out", "run", *settings).sentence()
-    holds(sentence, ("ottt-core-28nm.toml", "memories.synapse", "32768", "words", "overflow"))
+    holds(sentence, ("ottt-core-28nm.toml", "memories.synapse", "32768", "words", "chip.overflow", "grow", "dram"))
     assert nothing_was_written(folder)
 
 

@@ -120,6 +120,20 @@ def test_what_is_damaged_is_named_or_left_out(call: Command, tree: Path, folder:
     assert f"  left out: {sentence}" in done.out.splitlines()
 
 
+def test_what_is_excluded_is_listed(call: Command, tree: Path, folder: Path) -> None:
+    extra = tree / "more" / "3" / "0.bin"
+    extra.parent.mkdir(parents=True)
+    extra.write_bytes(recording(1))
+    sentence = call("convert", tree, "out.h5", "--quiet").sentence()
+    assert sentence == f"{extra}: lies outside of the splits test, train; --exclude more/3/0.bin leaves it out"
+    done = call("convert", tree, "out.h5", "--exclude", "more/3/0.bin", "--exclude", "*.txt", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert [line for line in done.out.splitlines() if "excluded" in line] == [
+        f"  excluded: {tree / 'README.txt'}", f"  excluded: {extra}",
+    ]  # fmt: skip
+    assert "  files: 10 nmnist-bin" in done.out.splitlines()
+
+
 BAD = {
     "missing": (("nowhere", "out.h5"), "nowhere does not exist; give a file or a folder"),
     "empty folder": (("empty", "out.h5"), "empty holds no recording, image or sound"),
@@ -140,6 +154,7 @@ BAD = {
     "one split": (("in/Train", "out.h5"), "the splits train and test are needed, and there is none"),
     "one file": (("in/Train/3/00000.bin", "out.h5", "--split-fraction", "0.5"), "nothing names its class"),
     "no limit": (("in", "out.h5", "--limit", "0"), "--limit 0 must be 1 or more"),
+    "excludes nothing": (("in", "out.h5", "--exclude", "in"), "--exclude in: no file or folder below in has this"),
     "negative seed": (("in", "out.h5", "--seed", "-1"), "--seed -1 must be 0 to"),
     "an experiment": (("exists.h5", "out.h5"), "exists.h5: "),
 }

@@ -25,7 +25,8 @@ def test_it_prints_a_table_and_a_sentence_per_rule(call: Command, small: Path) -
     ]
     sentences = [line for line in lines if line.startswith(("ottt-o: ", "bptt-o: "))]
     assert len(sentences) == 2
-    assert sentences[0].endswith("use stochastic rounding. Add --set precision.weight.rounding=stochastic")
+    assert sentences[0].endswith("use stochastic rounding. Add:")
+    assert lines[lines.index(sentences[0]) + 1] == "  --set precision.weight.rounding=stochastic"
     document = json.loads(call("diagnose", "run", "--samples", "8", "--json", "--quiet").out)
     assert [result["rule"] for result in document["results"]] == ["ottt-o", "bptt-o"]
     lost = document["results"][0]["layers"][0]["rounding"]["rate_lost"]

@@ -35,7 +35,7 @@ OPTIONS = {
     ("diagnose",): {"--samples", "--json", "--quiet", "--help"},
     ("convert",): {
         *("--format", "--sensor-size", "--encoder", "--set", "--split-fraction", "--seed", "--limit"),
-        *("--skip-damaged", "--quiet", "--help"),
+        *("--skip-damaged", "--exclude", "--quiet", "--help"),
     },
     ("export",): {"--format", "--out", "--rule", "--help"},
     **{(name,): {"--json", "--help"} for name in LISTS[1:]},

@@ -50,10 +50,12 @@ HEADS = """
 return [...document.querySelector(arguments[0]).tHead.rows[0].cells]
   .map(head => [head.firstChild.textContent, head.querySelector("small")?.textContent ?? ""]);
 """
+# Numbers, and in the table of the runs everything that has digits: "9 samples", "0.9 V", a version.
 WITHOUT_TIP = """
 const is_number = /^[<-−]?[0-9][0-9,.]*(e[-+]?[0-9]+)?$/;
+const asks = cell => (cell.closest("[aria-label='The runs']") ? /[0-9]/ : is_number).test(cell.textContent.trim());
 return [...document.querySelectorAll("td, .bar > span:last-child")]
-  .filter(cell => is_number.test(cell.textContent.trim()) && !cell.closest("[aria-label='The runs']"))
+  .filter(asks)
   .filter(cell => !/Source: \\S.*Kind: \\S/.test(cell.dataset.tip ?? "") || cell.tabIndex !== 0)
   .map(cell => cell.textContent);
 """

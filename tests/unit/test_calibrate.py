@@ -184,9 +184,12 @@ def test_given_spreads_are_used() -> None:
 
 
 def test_integer_weights_are_the_quantised_real_ones() -> None:
-    result = prepared()
-    for weights, integers, frac in zip(result.weights, result.integer_weights(6), result.fracs.weight, strict=True):
-        assert np.array_equal(integers, quantise(weights, QFormat(6, frac, True)))
+    experiment, data = tiny.tiny_experiment(), tiny_data()
+    shapes, result = layer_shapes(experiment, data.n_inputs, 3, (2, tiny.WIDTH, tiny.WIDTH)), prepared()
+    spec = core_spec(experiment, EVERY[0], shapes, result.fracs, Lanes(16, 16))
+    codes = integer_weights(spec, result.weights)
+    for weights, integers, frac in zip(result.weights, codes, result.fracs.weight, strict=True):
+        assert np.array_equal(integers, quantise(weights, QFormat(8, frac, True)))
 
 
 def test_a_weight_frac_leaves_the_headroom_and_no_more() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from convert_inputs import draw, nmnist, nmnist_tree, npy, put, refused, run
 
-from neurochip.convert_files import printable
 from neurochip.errors import UserError
 from neurochip.events import Recordings, write_recordings
+from neurochip.printable import printable
 from neurochip.readers.recording import ReadOptions
 
 

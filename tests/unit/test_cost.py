@@ -233,7 +233,8 @@ def test_a_chip_without_its_own_sram_leakage_takes_that_of_its_technology() -> N
 def test_a_network_that_does_not_fit_is_refused_or_grown() -> None:
     assert check_capacity({"synapse": 32768, "error": 0}, CHIP).added_banks == {}
     message = (
-        r"memories\.synapse holds 32768 words \(32 x 1024\) but 32769 are needed; .*banks = 33.*overflow = \"grow\""
+        r"memories\.synapse holds 32768 words \(32 x 1024\) but 32769 are needed; .*"
+        r"set chip\.overflow = \"grow\" or \"dram\", set banks = 33 in a copy of the chip file"
     )
     with pytest.raises(UserError, match=message):
         check_capacity({"synapse": 32769}, CHIP)

@@ -24,7 +24,7 @@ from neurochip.errors import UserError
 from neurochip.export import export_files, load_learned
 from neurochip.export.load import Learned
 from neurochip.export.nir_graph import nir_files
-from neurochip.fixed_point import QFormat, quantise
+from neurochip.network.bias_rows import as_stored
 from neurochip.network.formats import Fracs
 from neurochip.network.nir_compare import in_our_order
 from neurochip.network.nir_experiment import with_nir
@@ -152,9 +152,9 @@ def test_a_network_comes_back_to_the_bit(seed: int) -> None:
     _, imported = read_back(learned)
     assert spec_again(experiment, imported) == learned.spec
     for index, layer in enumerate(imported.layers):
-        fmt = QFormat(learned.spec.weight_bits, learned.spec.layers[index].frac_weight, True)
-        np.testing.assert_array_equal(quantise(layer.weights, fmt), learned.weights[index])
-        np.testing.assert_array_equal(layer.weights * 2.0**fmt.frac, learned.weights[index])
+        made = learned.spec.layers[index]
+        codes = as_stored(made, made.frac_event, layer.weights) * 2.0**made.frac_weight
+        np.testing.assert_array_equal(codes, learned.weights[index])
     assert imported.formats["weight_bits"] == learned.spec.weight_bits
 
 
@@ -200,7 +200,8 @@ def test_a_finished_run_comes_back_to_the_bit(
         made = spec.layers[index]
         codes = np.asarray(learned.weights[index], dtype=np.int64).copy()
         codes[made.n_weight_rows :] *= made.bias
-        np.testing.assert_array_equal(layer.weights * 2.0**made.frac_weight, codes)
+        stored = as_stored(made, made.frac_event, layer.weights)
+        np.testing.assert_array_equal(stored * 2.0**made.frac_weight, codes)
         if made.leak_kind != "none":
             assert layer.table[f"leak_{made.leak_kind}"] == made.leak_value
         if made.is_hidden:

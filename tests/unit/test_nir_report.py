@@ -20,6 +20,7 @@ from neurochip.cli import main
 from neurochip.config import load_experiment
 from neurochip.events import write_recordings
 from neurochip.report import load_schema
+from neurochip.report.nir_import import nir_import
 
 
 @pytest.fixture
@@ -139,6 +140,54 @@ def test_a_network_that_is_as_in_its_graph_has_no_notes(folder: Path) -> None:
     second = story.learn(load_experiment(None, tables=own), base_dir=folder, out=folder / "second")
     assert second.data["nir_import"]["notes"] == []
     assert second.data["nir_import"]["dt"] == DT
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [(None, (3, 0)), ([2, 0, 1], (3, 0)), ([3, 4, 5], (0, 6))])
+def test_spikes_of_the_last_population_tell_whether_its_answers_can_be_read(
+    outputs: list[int] | None, expected: tuple[int, int], folder: Path
+) -> None:
+    """Biases alone drive the outputs: none, one and two spikes of the first three in four steps, none of others."""
+    n_outputs = 3 if outputs is None else 6
+    nodes, edges = chain(
+        nir.Flatten(np.array([1]), 0, -1), nir.Linear(np.zeros((2, 50))), lif((2,)),
+        nir.Affine(np.zeros((n_outputs, 2)), np.array([0.0, 0.25, 0.5, 0.0, 0.0, 0.0])[:n_outputs]),
+        nir.IF(r=np.ones(n_outputs), v_threshold=np.ones(n_outputs)), shape=(2, 5, 5),
+    )  # fmt: skip
+    write(folder / "model.nir", nodes, edges)
+    chosen = {} if outputs is None else {"network__nir": {"outputs": outputs}}
+    report = learn(folder, folder / "run", learning__rule="infer", **chosen)
+    spikes, (per_sample, silent) = report.data["nir_import"]["spikes"], expected
+    assert (spikes["last_population"], spikes["last_spikes_per_sample"], spikes["last_silent_samples"]) == (
+        "4", per_sample, silent,
+    )  # fmt: skip
+    page = " ".join((folder / "run" / "report.html").read_text().split())
+    assert f"The last population of the graph, 4, has {per_sample or 0:{'.3f' if per_sample else ''}} spikes" in page
+    assert ("it is silent in 6 of them, whose answer there is the first output." in page) == (silent == 6)
+    jsonschema.Draft202012Validator(load_schema()).validate(report.data)
+    written = json.loads((folder / "run" / "nir_import.json").read_text())
+    jsonschema.Draft202012Validator(load_schema("neurochip-nir-import/1")).validate(written)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(load_schema("neurochip-nir-import/1")).validate({**written, "layers": []})
+
+
+def test_an_output_without_a_threshold_has_no_spikes_to_count(folder: Path) -> None:
+    report = learn(folder, folder / "run", learning__rule="infer")
+    assert not any(key.startswith("last_") for key in report.data["nir_import"]["spikes"])
+    assert "The last population of the graph" not in (folder / "run" / "report.html").read_text()
+
+
+def test_every_number_of_the_layers_says_what_it_is(folder: Path) -> None:
+    report = learn(folder, folder / "run", learning__rule="infer")
+    section = nir_import(report.data)
+    assert section is not None
+    for table in (section["layers"], section["spikes"]):
+        for row, tips in zip(table["rows"], table["tips"], strict=True):
+            for title, text, said in zip(table["head"][1:], row[1:], tips, strict=True):
+                if any(character.isdigit() for character in text) and title != "kind":
+                    assert f", {title}: {text}" in said and "Source: " in said and "Kind: " in said
+    first = section["layers"]
+    assert first["tips"][0][1].startswith("1 → 2, format: s8.") and " bits. " in first["tips"][0][1]
+    assert "1 → 2, counts as 1: 1.000 potential of the graph." in first["tips"][0][2]
 
 
 def test_an_import_report_that_was_lost_is_made_again(folder: Path) -> None:

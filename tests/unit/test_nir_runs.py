@@ -91,6 +91,24 @@ def test_a_run_continues_and_runs_again_without_the_file(folder: Path) -> None:
         assert (folder / "whole" / name).read_bytes() == (folder / "again" / name).read_bytes()
 
 
+def test_a_run_of_a_time_in_which_filters_were_refused_continues(folder: Path) -> None:
+    """`synapse = "refuse"` was the default; what it accepted has no filter, so it is "current"."""
+    run = folder / "run"
+    whole = learn(folder, run, learning__epochs=1)
+    for name in ("experiment.toml", "report.json", "nir_import.json"):
+        text = (run / name).read_text()
+        found = text.replace('synapse = "current"', 'synapse = "refuse"').replace('"current"', '"refuse"')
+        assert '"refuse"' in found
+        (run / name).write_text(found)
+    assert story.resume(run).results == whole.results  # as it stands
+    assert main(["export", str(run), "--format", "nir", "--out", str(folder / "own.nir")]) == 0
+    (run / "report.json").unlink()  # as if it had been interrupted before the report
+    resumed = story.resume(run)
+    assert resumed.results == whole.results
+    assert resumed.data["experiment"] == whole.data["experiment"]
+    assert learn(folder, run, learning__epochs=1).results == whole.results
+
+
 @pytest.mark.parametrize("tau_syn", [2.5 * DT, DT * 2.0**60])
 def test_a_run_with_synaptic_currents_goes_out_and_comes_back(tau_syn: float, folder: Path) -> None:
     """What ottt-o learned on a graph with currents, exported, is the same network to the bit."""
@@ -148,6 +166,25 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert not (folder / "run").exists()
 
 
+def test_a_population_far_below_its_threshold_is_named(folder: Path) -> None:
+    """Ten rows of 0.75, times R dt/tau = 2^-12: 10 * 0.75 / 4096 thresholds; a given format is not argued about."""
+    model(folder / "model.nir", hidden=lif((6,), r=2.0**-10))
+    message = (
+        r"model\.nir: node '2' \(LIF\) stays so far below its threshold that no format of precision\.membrane\.bits = "
+        r"16 holds both \(.*\): with all its inputs at 1 it gets 0\.00183 thresholds in a step at most; allowed are"
+    )
+    with pytest.raises(UserError, match=message):
+        learn(folder, folder / "run", learning__rule="infer")
+    assert not (folder / "run").exists()
+    learn(
+        folder,
+        folder / "run",
+        learning__rule="infer",
+        precision__membrane={"frac": [12]},
+        precision__weight={"frac": [12, 6]},
+    )
+
+
 def test_layers_and_a_graph_exclude_each_other(folder: Path) -> None:
     found = tables()
     found["network"]["layers"] = tiny.TABLES["network"]["layers"]
@@ -175,8 +212,19 @@ def test_a_graph_is_priced_like_any_network(folder: Path) -> None:
     assert (network.n_inputs, network.n_classes) == (50, 3)
     assert [shape.n_out for shape in layer_shapes(network.experiment, 50, 3)] == [6, 3]
     assert network_table(str(folder / "model.nir")) == {"nir": {"file": str(folder / "model.nir")}}
-    with pytest.raises(UserError, match=r"--network nowhere\.nir: no such file; allowed are .*\.nir graphs"):
+    with pytest.raises(UserError, match=r"--network nowhere\.nir: no such file; allowed are .*NIR graphs"):
         network_table("nowhere.nir")
+
+
+@pytest.mark.parametrize("name", ["model.txt", "model", "model.toml", "my.model.h5"])
+def test_a_graph_is_told_by_its_content_and_not_its_name(name: str, folder: Path) -> None:
+    path = (folder / "model.nir").rename(folder / name)
+    network = named_network(str(path), [f"network.nir.dt={DT}"])
+    assert (network.n_inputs, network.n_classes) == (50, 3)
+    assert network_table(str(path)) == {"nir": {"file": str(path)}}
+    path.write_bytes(b"no graph")
+    with pytest.raises(UserError, match="cannot be read as TOML" if name.endswith(".toml") else "nor a name"):
+        network_table(str(path))
 
 
 def test_a_neuron_with_gt_fires_above_its_threshold(folder: Path) -> None:

@@ -124,6 +124,22 @@ def test_a_counter_falls_to_zero_and_is_silent_then(records: Mapping[str, Any]) 
     assert found == [(0.0, 3), (1.0, 3), (2.0, 0), (4.0, 2), (5.0, 0)]
 
 
+def test_no_counter_stands_behind_the_end_of_the_sample(trace: dict[str, Any], records: Mapping[str, Any]) -> None:
+    """The last window is shorter than the others, and ends with the sample."""
+    n_clocks, window = records["totals"]["clocks"], records["window"]
+    assert n_clocks % window, "the windows of this sample have to end behind it"
+    end = round(n_clocks / records["clock_mhz"], 3)
+    last = {one["name"]: one for one in events_of(trace, "C")}  # of each counter
+    assert max(one["ts"] for one in last.values()) == end
+    assert round(sum(one["dur"] for one in events_of(trace, "X", "step")), 3) == end
+    assert all(one["args"]["accesses"] == 0 for one in last.values())
+    made = {**records, "window": 10, "traffic": {"synapse_read": [3, 0, 2]}, "clock_mhz": 10.0}
+    for clocks, ts in ((21, 2.1), (30, 3.0)):
+        made["totals"] = {**records["totals"], "clocks": clocks}
+        counters = events_of(json.loads(perfetto_trace(made)), "C")
+        assert [(one["ts"], one["args"]["accesses"]) for one in counters] == [(0.0, 3), (1.0, 0), (2.0, 2), (ts, 0)]
+
+
 def test_what_is_left_out_is_in_the_metadata(records: Mapping[str, Any]) -> None:
     made = {**records, "unplaced_stalls": {"port": 12}, "most_events": 7}
     about = json.loads(perfetto_trace(made))["otherData"]

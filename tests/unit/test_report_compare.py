@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import html
 import io
 import json
 from pathlib import Path
@@ -242,3 +243,20 @@ def test_no_name_becomes_markup() -> None:
     assert "&lt;b&gt;_a|" in comparison_html(comparison)
     assert "\\<b\\>\\_a\\|" in comparison_markdown(comparison)
     assert "\\textless{}b\\textgreater{}\\_a\\textbar{}" in comparison_latex(comparison)
+
+
+def test_what_a_run_was_says_unit_source_and_kind() -> None:
+    page = html.unescape(comparison_html(runs_compared(two_runs())))
+    first = runs_compared(two_runs())["runs"][0]
+    run, task = first["run"], first["task"]
+    for said in (
+        f"{run}, training: {first['n_train']:,} samples. Samples learned in an epoch or a stream. "
+        f"Source: task {task}, as it was loaded. Kind: counted exactly.",
+        f"{run}, T: {first['n_steps']} steps. Steps of a sample. Source: task {task}, as it was loaded.",
+        f"{run}, clock: 150 MHz. Frequency of the clock. Source: {first['chip_origins']['clock_mhz']['source']}",
+        f"{run}, network: 512-128-10. Shape, inputs first. Source: layers of the experiment, on this task.",
+        f"{run}, physical numbers: 2 model, 1 assumed. How many are of which kind.",
+        f"{run}, numba: 0.63.0. Version. Source: report of the run {run}. Kind: as it was installed.",
+    ):
+        assert f'data-tip="{said}' in page, said
+    assert f'data-tip="{run}, overflow' not in page  # a word

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,26 @@ def page(report: dict[str, Any], folder: Path) -> str:
 
 def test_the_console_has_a_sentence_per_advice_and_one_for_the_healthy(report: dict[str, Any]) -> None:
     lines = printed(report)
-    assert f"ottt-o: {ADVICE['sentence']} Add --set precision.weight.rounding=stochastic" in lines
-    assert "bptt-o, bptt: no number format found that limits accuracy." in lines
-    assert limits(report) == [line for line in lines if "number format found" in line or "Add --set" in line]
+    place = lines.index(f"ottt-o: {ADVICE['sentence']} Add:")
+    assert lines[place + 1 : place + 4] == [
+        "  --set precision.weight.rounding=stochastic",
+        "bptt-o, bptt: no number format found that limits accuracy.",
+        "",
+    ]
+    assert limits(report) == [
+        f"ottt-o: {ADVICE['sentence']} Add --set precision.weight.rounding=stochastic",
+        lines[place + 2],
+    ]
+
+
+def test_options_to_type_are_one_line_on_any_console(report: dict[str, Any]) -> None:
+    (result,) = [one for one in report["results"] if (one["rule"], one["precision"]) == ("ottt-o", "fixed")]
+    layers = ", ".join('{kind = "dense", neurons = 20, threshold = 3.9}' for _ in range(4))
+    override = f'network.layers=[{layers}, {{kind = "readout"}}]'
+    result["diagnosis"]["advice"]["overrides"] = [override, "precision.weight.bits=9"]
+    lines = printed(report, width=60)
+    (typed,) = [line for line in lines if "network.layers" in line]
+    assert shlex.split(typed) == ["--set", override, "--set", "precision.weight.bits=9"]
 
 
 def test_the_page_has_the_sentences_escaped_and_a_table_with_units(report: dict[str, Any], tmp_path: Path) -> None:

@@ -163,6 +163,46 @@ def test_traces_of_hidden_layers_are_filtered_as_rule_and_experiment_say(
     assert {(one.filter_leak_kind, one.filter_leak_value) for one in spec.layers if one.is_hidden} == {expected}
 
 
+CURRENT = {"leak_shift": 3, "current_leak_shift": 2}
+
+
+@pytest.mark.parametrize(
+    ("rule", "learning", "hidden", "readout", "message"),
+    [
+        ("e-prop", {}, {}, CURRENT, "e-prop are filtered as the readout filters .* 'readout'"),
+        ("decolle", {"trace_filter": "readout"}, {}, CURRENT, "decolle are filtered as the readout filters"),
+        ("e-prop", {}, CURRENT, {"leak_shift": 3}, "those of a layer with a synaptic current have two leaks already"),
+        ("decolle", {}, CURRENT, {}, "those of a layer with a synaptic current have two leaks already"),
+        ("ottt-o", {"trace_filter": 4}, CURRENT, {}, "those of a layer with a synaptic current have two leaks already"),
+        ("e-prop", {}, CURRENT, {}, None),
+        ("e-prop", {"trace_filter": 4}, {}, CURRENT, None),
+        ("decolle", {}, {}, CURRENT, None),
+        ("ottt-o", {}, CURRENT, CURRENT, None),
+        ("bptt", {"trace_filter": 4}, CURRENT, CURRENT, None),
+    ],
+)
+def test_a_filter_of_traces_beside_a_synaptic_current_is_refused(
+    rule: str, learning: dict[str, Any], hidden: dict[str, Any], readout: dict[str, Any], message: str | None
+) -> None:
+    layers = [{"kind": "dense", "neurons": 5, **hidden}, {"kind": "dense", "neurons": 6, **hidden}]
+    experiment = experiment_of(*layers, readout=readout, **learning)
+    if message is not None:
+        with pytest.raises(UserError, match=message):
+            layers_of(rule, experiment)
+        return
+    spec_of(find_rule(rule), experiment)
+    layers_of(rule, experiment)
+
+
+@pytest.mark.parametrize("hidden", [{}, CURRENT])
+def test_a_layer_that_learns_from_events_has_no_trace_to_filter(hidden: dict[str, Any]) -> None:
+    experiment = experiment_of({"kind": "dense", "neurons": 5, **hidden}, readout=CURRENT, first_layer="input")
+    first, *_, readout = layers_of("e-prop", experiment)
+    assert (first.keeps_trace, readout.has_current) == (False, True)
+    assert first == layers_of("ottt-o", experiment)[0]  # no filter but the own one of a current
+    spec_of(find_rule("e-prop"), experiment)
+
+
 def test_parameters_of_presets_come_from_the_experiment() -> None:
     experiment = experiment_of(*DENSE, unroll=3, block=2)
     rule = concrete(experiment, find_rule("ttl-bptt"))

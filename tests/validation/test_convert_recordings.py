@@ -14,6 +14,7 @@ import pytest
 
 import neurochip
 from neurochip.convert import ConvertOptions, convert
+from neurochip.errors import UserError
 from neurochip.event_file import read_recordings
 from neurochip.readers.recording import ReadOptions
 
@@ -26,6 +27,9 @@ def data(relative: str) -> Path:
     if not folder or not (Path(folder) / relative).exists():
         pytest.skip(f"NEUROCHIP_DATA_DIR is not set or holds no {relative}")
     return Path(folder) / relative
+
+
+PIPS = ReadOptions(sensor_size=(35, 35, 2), columns="txyp")
 
 
 def learned(path: Path, out: Path) -> float:
@@ -63,8 +67,7 @@ def test_poker_archives_convert_and_are_learned(tmp_path) -> None:
     for name in ("pips_train.tar.gz", "pips_test.tar.gz"):
         (tmp_path / "in").mkdir(exist_ok=True)
         shutil.copy(data(f"pokerdvs/{name}"), tmp_path / "in")
-    read = ReadOptions(sensor_size=(35, 35, 2), columns="txyp")
-    done = convert(tmp_path / "in", tmp_path / "out.h5", ConvertOptions(read))
+    done = convert(tmp_path / "in", tmp_path / "out.h5", ConvertOptions(PIPS))
     assert done.splits == {"train": (48, 143_569), "test": (20, 63_847)}
     assert done.class_names == ("cl", "di", "he", "sp")
     found, index = read_recordings(tmp_path / "out.h5", "test"), 0
@@ -82,6 +85,15 @@ def test_poker_archives_convert_and_are_learned(tmp_path) -> None:
             index += 1
     assert index == 20
     assert learned(tmp_path / "out.h5", tmp_path / "run") > 0.5  # chance is 0.25
+
+
+def test_the_published_folder_of_poker_dvs_converts_without_the_archive_of_no_split(tmp_path) -> None:
+    archive = data("pokerdvs/poker_dvs.tar.gz")  # AEDAT recordings beside the pips
+    with pytest.raises(UserError, match=r"outside of the splits test, train; --exclude poker_dvs.tar.gz leaves"):
+        convert(archive.parent, tmp_path / "out.h5", ConvertOptions(PIPS))
+    done = convert(archive.parent, tmp_path / "out.h5", ConvertOptions(PIPS, exclude=["poker_dvs.tar.gz"]))
+    assert done.splits == {"train": (48, 143_569), "test": (20, 63_847)}
+    assert (done.excluded, done.left_out) == ((str(archive),), ())
 
 
 def test_images_of_mnist_convert_and_are_learned(tmp_path) -> None:
