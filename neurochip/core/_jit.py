@@ -34,9 +34,14 @@ def source_hash() -> str:
 
 
 def cache_directory() -> Path:
-    """Return the directory of compiled kernels: the user's cache, or a private one under the temporary directory."""
+    """Return the directory of compiled kernels, named after their sources.
+
+    It lies in the one that NUMBA_CACHE_DIR names, in the user's cache, or in a private one under the temporary
+    directory.
+    """
     name = f"numba-{source_hash()}" + ("-boundscheck" if BOUNDSCHECK else "")
-    for base in (Path(user_cache_dir("neurochip")), _temporary_base()):
+    asked = [Path(place) for place in [os.environ.get("NUMBA_CACHE_DIR")] if place]
+    for base in (*asked, Path(user_cache_dir("neurochip")), _temporary_base()):
         if _is_writable(base / name):
             return base / name
     return Path(tempfile.mkdtemp(prefix="neurochip-"))
@@ -59,7 +64,7 @@ def _is_writable(directory: Path) -> bool:
         return False
 
 
-_CACHE_DIRECTORY = None if os.environ.get("NUMBA_CACHE_DIR") else str(cache_directory())
+_CACHE_DIRECTORY = str(cache_directory())
 
 
 def jit_inline(function: Function) -> Function:
@@ -81,8 +86,7 @@ def _compiled(function: Function, **more_options: str) -> Function:
     config: Any = numba.config
     before = config.CACHE_DIR
     # numba reads the directory when it decorates; set only for that moment, other users of numba keep their own.
-    if _CACHE_DIRECTORY is not None:
-        config.CACHE_DIR = _CACHE_DIRECTORY
+    config.CACHE_DIR = _CACHE_DIRECTORY
     try:
         # Kernels allocate nothing, so arrays need no reference counts; counting those of every slice took a third of
         # the time of a step. A kernel that did allocate would not compile.
